@@ -1,0 +1,27 @@
+"""Shared fixtures. Real data are looked for in SIMGRAFT_TEST_DATA, then in ../shared/data beside the checkout."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100)
+settings.load_profile("ci")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def data_folder():
+    wish = os.environ.get("SIMGRAFT_TEST_DATA")
+    folder = Path(wish) if wish else ROOT.parent / "shared" / "data"
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    """Folder of real data; the test is skipped where there is none."""
+    folder = data_folder()
+    if folder is None:
+        pytest.skip("no data folder: set SIMGRAFT_TEST_DATA or put it at ../shared/data")
+    return folder
