@@ -264,7 +264,11 @@ SG_INLINE void vr_store_n(real *p, vr a, size_t n)
     for (size_t i = 0; i < n; i++)
         p[i] = a[i];
 }
-SG_INLINE vr vr_set1(real a) { SG_LANES(a); }
+#if SG_REAL_IS_FLOAT
+SG_INLINE vr vr_set1(real a) { return (vr){a, a, a, a}; } /* a loop over the lanes becomes four insertions */
+#else
+SG_INLINE vr vr_set1(real a) { return (vr){a, a}; }
+#endif
 SG_INLINE vr vr_zero(void) { return (vr){0}; }
 SG_INLINE vr vr_add(vr a, vr b) { return a + b; }
 SG_INLINE vr vr_sub(vr a, vr b) { return a - b; }
