@@ -11,4 +11,8 @@ from simgraft._core import (
     NotFiniteError,
 )
 
+from simgraft import explore, gate
+from simgraft.profile import profile
+from simgraft.trial import Trial
+
 __version__ = _core.__version__
