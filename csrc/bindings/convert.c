@@ -336,10 +336,12 @@ PyObject *sg_raise(sg_status status, const sg_error *error)
 {
     if (PyErr_Occurred())  /* the callback's own exception, or Ctrl-C */
         return NULL;
-    if (error && error->message[0])
-        PyErr_SetString(exception_for(status), error->message);
-    else
-        PyErr_SetString(exception_for(status), sg_status_text(status));
+    const char *text = error && error->message[0] ? error->message : sg_status_text(status);
+    /* A message may be cut inside a character, or name a path that is not UTF-8. */
+    PyObject *message = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
+    if (message)
+        PyErr_SetObject(exception_for(status), message);
+    Py_XDECREF(message);
     return NULL;
 }
 
