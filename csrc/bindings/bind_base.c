@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "base/philox.h"
 #include "base/threads.h"
 #include "base/vmath_arrays.h"
 
@@ -119,6 +120,121 @@ static PyObject *vmath(PyObject *self, PyObject *arguments)
     return (PyObject *)y;
 }
 
+/* "O&" converter: an int of 0 .. 2^64 - 1. */
+static int to_u64(PyObject *object, void *result)
+{
+    PyObject *number = PyNumber_Index(object);
+    if (!number)
+        return 0;
+    uint64_t value = PyLong_AsUnsignedLongLong(number);
+    Py_DECREF(number);
+    if (PyErr_Occurred()) {
+        PyErr_Format(PyExc_ValueError, "seed, stream and index: expected integers from 0 to 2**64 - 1, got %R", object);
+        return 0;
+    }
+    *(uint64_t *)result = value;
+    return 1;
+}
+
+static PyObject *philox_blocks(PyObject *self, PyObject *arguments)
+{
+    (void)self;
+    uint64_t   seed, stream, first;
+    Py_ssize_t n;
+    if (!PyArg_ParseTuple(arguments, "O&O&O&n", to_u64, &seed, to_u64, &stream, to_u64, &first, &n))
+        return NULL;
+    if (n < 0)
+        return PyErr_Format(PyExc_ValueError, "n_blocks: expected at least 0, got %zd", n);
+    npy_intp       shape[] = {n, 4};
+    PyArrayObject *out     = (PyArrayObject *)PyArray_SimpleNew(2, shape, NPY_UINT32);
+    if (!out)
+        return NULL;
+    uint32_t *word = PyArray_DATA(out);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        sg_philox_block block = sg_philox(seed, stream, first + (uint64_t)i);
+        memcpy(word + 4 * i, block.word, sizeof block.word);
+    }
+    return (PyObject *)out;
+}
+
+enum { RANDOM_BLOCK = 1 << 16 };  /* elements a thread fills at a time */
+
+typedef struct {
+    void (*f32)(uint64_t, uint64_t, uint64_t, size_t, float *);
+    void (*f64)(uint64_t, uint64_t, uint64_t, size_t, double *);
+    uint64_t seed, stream, first;
+    size_t   n;
+    void    *out;
+} random_job;
+
+static int fill_block(void *context, size_t block, int thread)
+{
+    (void)thread;
+    const random_job *job  = context;
+    size_t            from = block * RANDOM_BLOCK, n = job->n - from < RANDOM_BLOCK ? job->n - from : RANDOM_BLOCK;
+    if (job->f32)
+        job->f32(job->seed, job->stream, job->first + from, n, (float *)job->out + from);
+    else
+        job->f64(job->seed, job->stream, job->first + from, n, (double *)job->out + from);
+    return 0;
+}
+
+static PyObject *random_fill(PyObject *self, PyObject *arguments)
+{
+    (void)self;
+    const char *kind;
+    PyObject   *out_object;
+    int         num_threads = 0;
+    random_job  job         = {0};
+    if (!PyArg_ParseTuple(arguments, "sO&O&O&O|i", &kind, to_u64, &job.seed, to_u64, &job.stream, to_u64, &job.first,
+                          &out_object, &num_threads))
+        return NULL;
+    int is_float = PyArray_Check(out_object) && PyArray_TYPE((PyArrayObject *)out_object) == NPY_FLOAT;
+    const sg_philox_f32 *f32 = sg_philox_f32_now();
+    const sg_philox_f64 *f64 = sg_philox_f64_now();
+    if (strcmp(kind, "uniform") == 0)
+        job.f32 = f32->uniform, job.f64 = f64->uniform;
+    else if (strcmp(kind, "normal") == 0)
+        job.f32 = f32->normal, job.f64 = f64->normal;
+    else if (strcmp(kind, "exponential") == 0)
+        job.f32 = f32->exponential, job.f64 = f64->exponential;
+    else
+        return PyErr_Format(PyExc_ValueError, "kind: expected uniform, normal or exponential, got \"%s\"", kind);
+    if (!is_float)
+        job.f32 = NULL;
+    if (out_object == Py_None)
+        return PyErr_Format(PyExc_TypeError, "out: expected a float32 or float64 array of shape (n,), got None");
+    sg_dims        dims = {0};
+    PyArrayObject *out  = sg_array_out(&dims, out_object, "out", is_float ? NPY_FLOAT : NPY_DOUBLE, "n", 0);
+    if (!out)
+        return NULL;
+    job.n   = (size_t)PyArray_SIZE(out);
+    job.out = PyArray_DATA(out);
+    Py_BEGIN_ALLOW_THREADS
+    sg_threads_blocks((job.n + RANDOM_BLOCK - 1) / RANDOM_BLOCK, num_threads, fill_block, &job);
+    Py_END_ALLOW_THREADS
+    return (PyObject *)out;
+}
+
+static PyObject *shuffle(PyObject *self, PyObject *arguments)
+{
+    (void)self;
+    uint64_t   seed, stream;
+    Py_ssize_t n;
+    if (!PyArg_ParseTuple(arguments, "O&O&n", to_u64, &seed, to_u64, &stream, &n))
+        return NULL;
+    if (n < 0)
+        return PyErr_Format(PyExc_ValueError, "n: expected at least 0, got %zd", n);
+    npy_intp       shape[] = {n};
+    PyArrayObject *order   = (PyArrayObject *)PyArray_SimpleNew(1, shape, NPY_INT64);
+    if (!order)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    sg_philox_shuffle(seed, stream, (size_t)n, PyArray_DATA(order));
+    Py_END_ALLOW_THREADS
+    return (PyObject *)order;
+}
+
 static PyMethodDef methods[] = {
     {"status_table", status_table, METH_NOARGS, "status_table() -> list of (name, number, exception, text)"},
     {"isa", isa, METH_NOARGS, "isa() -> str\n\nThe instruction set in use."},
@@ -129,6 +245,12 @@ static PyMethodDef methods[] = {
     {"threads_resolve", threads_resolve, METH_VARARGS, "threads_resolve(num_threads, n_blocks) -> int"},
     {"vmath", vmath, METH_VARARGS,
      "vmath(name, x, n=0) -> array\n\nElementary function of a float32 or float64 array (n,); powi and root take n."},
+    {"philox_blocks", philox_blocks, METH_VARARGS,
+     "philox_blocks(seed, stream, first, n_blocks) -> (n_blocks, 4) uint32\n\nRaw Philox 4x32-10 blocks."},
+    {"random_fill", random_fill, METH_VARARGS,
+     "random_fill(kind, seed, stream, first, out, num_threads=0) -> out\n\nElements first, first + 1, ... of the uniform, normal "
+     "or exponential sequence of (seed, stream), into a float32 or float64 array (n,)."},
+    {"shuffle", shuffle, METH_VARARGS, "shuffle(seed, stream, n) -> (n,) int64\n\nA random order of 0 .. n-1."},
     {NULL, NULL, 0, NULL},
 };
 
