@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Binds csrc/store: containers and data set shards. */
-#include "bindings/convert.h"
+#include "bindings/bind_store.h"
 
 #include "store/container.h"
 #include "store/seal.h"
@@ -66,6 +66,25 @@ static int put_item(sg_container *container, PyObject *key, PyObject *value)
     return 0;
 }
 
+sg_container *sg_container_from_dict(const char *kind, unsigned version, PyObject *items)
+{
+    sg_container *container;
+    sg_error      error  = {0};
+    sg_status     status = sg_container_create(kind, version, &container, &error);
+    if (status != SG_OK) {
+        sg_raise(status, &error);
+        return NULL;
+    }
+    PyObject  *key, *value;
+    Py_ssize_t at = 0;
+    while (PyDict_Next(items, &at, &key, &value))
+        if (put_item(container, key, value)) {
+            sg_container_free(container);
+            return NULL;
+        }
+    return container;
+}
+
 static PyObject *container_write(PyObject *self, PyObject *arguments)
 {
     (void)self;
@@ -74,23 +93,17 @@ static PyObject *container_write(PyObject *self, PyObject *arguments)
     unsigned    version;
     if (!PyArg_ParseTuple(arguments, "O&sIO!", PyUnicode_FSConverter, &path, &kind, &version, &PyDict_Type, &items))
         return NULL;
-    sg_container *container = NULL;
-    sg_error      error     = {0};
-    sg_status     status    = sg_container_create(kind, version, &container, &error);
-    PyObject     *key, *value;
-    Py_ssize_t    at = 0;
-    while (status == SG_OK && PyDict_Next(items, &at, &key, &value))
-        if (put_item(container, key, value)) {
-            sg_container_free(container);
-            Py_DECREF(path);
-            return NULL;
-        }
-    if (status == SG_OK) {
-        const char *name = PyBytes_AS_STRING(path);
-        Py_BEGIN_ALLOW_THREADS
-        status = sg_container_write(container, name, &error);
-        Py_END_ALLOW_THREADS
+    sg_container *container = sg_container_from_dict(kind, version, items);
+    if (!container) {
+        Py_DECREF(path);
+        return NULL;
     }
+    sg_error  error = {0};
+    sg_status status;
+    const char *name = PyBytes_AS_STRING(path);
+    Py_BEGIN_ALLOW_THREADS
+    status = sg_container_write(container, name, &error);
+    Py_END_ALLOW_THREADS
     sg_container_free(container);
     Py_DECREF(path);
     if (status != SG_OK)
