@@ -1,0 +1,850 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Binds csrc/nn: the tables of operators, losses and optimisers, the types Graph and Trainer, start values. */
+#include "bindings/convert.h"
+
+#include "nn/graph.h"
+#include "nn/init.h"
+#include "nn/loss.h"
+#include "nn/optim.h"
+#include "nn/train.h"
+
+/* ------------------------------------------------------------------------------------------------ tables for Python */
+static PyObject *value_object(const sg_attribute *attribute, const sg_attribute_value *value)
+{
+    if (!value->n)
+        Py_RETURN_NONE;
+    switch (attribute->type) {
+    case SG_ATTRIBUTE_INT: return PyLong_FromDouble(value->v[0]);
+    case SG_ATTRIBUTE_REAL: return PyFloat_FromDouble(value->v[0]);
+    case SG_ATTRIBUTE_CHOICE: return PyUnicode_FromString(attribute->choices[(int)value->v[0]]);
+    case SG_ATTRIBUTE_INTS: break;
+    }
+    PyObject *tuple = PyTuple_New(value->n);
+    for (int i = 0; tuple && i < value->n; i++) {
+        PyObject *item = PyLong_FromDouble(value->v[i]);
+        if (!item) {
+            Py_CLEAR(tuple);
+            break;
+        }
+        PyTuple_SET_ITEM(tuple, i, item);
+    }
+    return tuple;
+}
+
+static int append_stolen(PyObject *list, PyObject *item)
+{
+    int bad = !item || PyList_Append(list, item) < 0;
+    Py_XDECREF(item);
+    return bad ? -1 : 0;
+}
+
+static PyObject *choices_object(const sg_attribute *attribute)
+{
+    if (attribute->type != SG_ATTRIBUTE_CHOICE)
+        Py_RETURN_NONE;
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list && attribute->choices[i]; i++)
+        if (append_stolen(list, PyUnicode_FromString(attribute->choices[i])))
+            Py_CLEAR(list);
+    return list;
+}
+
+static PyObject *attributes_object(int n, const sg_attribute *attributes)
+{
+    static const char *const types[] = {"int", "float", "choice", "ints"};
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list && i < n; i++) {
+        const sg_attribute *a = &attributes[i];
+        PyObject *standard = value_object(a, &a->standard), *choices = choices_object(a);
+        if (!standard || !choices ||
+            append_stolen(list, Py_BuildValue("{s:s,s:s,s:O,s:O,s:d,s:d,s:s}", "name", a->name, "type", types[a->type], "default",
+                                              standard, "choices", choices, "low", a->low, "high", a->high, "doc", a->doc)))
+            Py_CLEAR(list);
+        Py_XDECREF(standard);
+        Py_XDECREF(choices);
+    }
+    return list;
+}
+
+static PyObject *nn_ops(PyObject *self, PyObject *ignored)
+{
+    (void)self, (void)ignored;
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list && i < SG_OP_COUNT; i++) {
+        const sg_op *op = sg_op_get((sg_op_id)i);
+        PyObject    *attributes = attributes_object(op->n_attributes, op->attributes);
+        if (!attributes || append_stolen(list, Py_BuildValue("{s:s,s:s,s:i,s:i,s:N,s:d,s:d}", "name", op->name, "doc", op->doc,
+                                                            "min_inputs", op->min_inputs, "max_inputs", op->max_inputs, "attributes",
+                                                            attributes, "tolerance_f64", op->tolerance_f64, "tolerance_f32",
+                                                            op->tolerance_f32)))
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *nn_losses(PyObject *self, PyObject *ignored)
+{
+    (void)self, (void)ignored;
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list && i < SG_LOSS_COUNT; i++) {
+        const sg_loss_entry *e = sg_loss_get((sg_loss_id)i);
+        PyObject            *attributes = attributes_object(e->n_attributes, e->attributes);
+        if (!attributes || append_stolen(list, Py_BuildValue("{s:s,s:s,s:N,s:d,s:d}", "name", e->name, "doc", e->doc, "attributes",
+                                                            attributes, "tolerance_f64", e->tolerance_f64, "tolerance_f32",
+                                                            e->tolerance_f32)))
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *nn_optimizers(PyObject *self, PyObject *ignored)
+{
+    (void)self, (void)ignored;
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list && i < SG_OPTIM_COUNT; i++) {
+        const sg_optim_entry *e = sg_optim_get((sg_optim_id)i);
+        PyObject             *attributes = attributes_object(e->n_attributes, e->attributes);
+        if (!attributes || append_stolen(list, Py_BuildValue("{s:s,s:s,s:N,s:i}", "name", e->name, "doc", e->doc, "attributes",
+                                                            attributes, "n_slots", e->n_slots)))
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *nn_initializers(PyObject *self, PyObject *ignored)
+{
+    (void)self, (void)ignored;
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list && i < SG_INIT_COUNT; i++)
+        if (append_stolen(list, Py_BuildValue("(ss)", sg_init_name((sg_init_scheme)i), sg_init_text((sg_init_scheme)i))))
+            Py_CLEAR(list);
+    return list;
+}
+
+/* ----------------------------------------------------------------------------------------------- attributes from Python */
+static int read_number(PyObject *object, const char *name, int integer, double *number)
+{
+    if (integer && !PyLong_Check(object) && !PyArray_IsScalar(object, Integer)) {
+        PyErr_Format(PyExc_TypeError, "%s: expected an integer, got %.100s", name, Py_TYPE(object)->tp_name);
+        return -1;
+    }
+    *number = PyFloat_AsDouble(object);
+    if (*number == -1 && PyErr_Occurred()) {
+        PyErr_Format(PyExc_TypeError, "%s: expected a number, got %.100s", name, Py_TYPE(object)->tp_name);
+        return -1;
+    }
+    return 0;
+}
+
+static int read_choice(const sg_attribute *attribute, PyObject *object, double *number)
+{
+    const char *text = PyUnicode_Check(object) ? PyUnicode_AsUTF8(object) : NULL;
+    char        known[256];
+    size_t      used = 0;
+    known[0]         = 0;
+    for (int i = 0; attribute->choices[i]; i++) {
+        if (text && strcmp(text, attribute->choices[i]) == 0) {
+            *number = i;
+            return 0;
+        }
+        if (used < sizeof known)
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", attribute->choices[i]);
+    }
+    if (!PyErr_Occurred())
+        PyErr_Format(PyExc_ValueError, "%s: expected one of %s, got %R", attribute->name, known, object);
+    return -1;
+}
+
+static int read_attribute(const sg_attribute *attribute, PyObject *object, sg_attribute_value *value)
+{
+    if (object == Py_None)
+        return 0;
+    value->n = 1;
+    if (attribute->type == SG_ATTRIBUTE_CHOICE)
+        return read_choice(attribute, object, &value->v[0]);
+    if (attribute->type != SG_ATTRIBUTE_INTS || PyLong_Check(object))
+        return read_number(object, attribute->name, attribute->type != SG_ATTRIBUTE_REAL, &value->v[0]);
+    PyObject *fast = PySequence_Fast(object, "expected a sequence of integers");
+    if (!fast)
+        return -1;
+    Py_ssize_t n   = PySequence_Fast_GET_SIZE(fast);
+    int        bad = n < 1 || n > SG_MAX_RANK;
+    if (bad)
+        PyErr_Format(PyExc_ValueError, "%s: expected 1 to %d integers, got %zd", attribute->name, SG_MAX_RANK, n);
+    for (Py_ssize_t i = 0; !bad && i < n; i++)
+        bad = read_number(PySequence_Fast_GET_ITEM(fast, i), attribute->name, 1, &value->v[i]);
+    value->n = (int)n;
+    Py_DECREF(fast);
+    return bad ? -1 : 0;
+}
+
+/* The dictionary {name: value} of the operator, loss or optimiser called owner. */
+static int read_attributes(const char *owner, int n, const sg_attribute *attributes, PyObject *dictionary, sg_attribute_value *values)
+{
+    PyObject  *key, *object;
+    Py_ssize_t position = 0;
+    if (!PyDict_Check(dictionary)) {
+        PyErr_Format(PyExc_TypeError, "%s: expected a dict of attributes, got %.100s", owner, Py_TYPE(dictionary)->tp_name);
+        return -1;
+    }
+    while (PyDict_Next(dictionary, &position, &key, &object)) {
+        int found = -1;
+        for (int i = 0; i < n && found < 0; i++)
+            if (PyUnicode_Check(key) && PyUnicode_CompareWithASCIIString(key, attributes[i].name) == 0)
+                found = i;
+        if (found < 0) {
+            PyErr_Format(PyExc_ValueError, "%s has no attribute %R", owner, key);
+            return -1;
+        }
+        if (read_attribute(&attributes[found], object, &values[found]))
+            return -1;
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- Graph */
+typedef struct graph_object {
+    PyObject_HEAD
+    sg_graph *graph;
+} graph_object;
+
+static int read_node(PyObject *item, sg_node *node)
+{
+    const char *name;
+    PyObject   *inputs, *attributes;
+    if (!PyTuple_Check(item) || !PyArg_ParseTuple(item, "sO!O!", &name, &PyTuple_Type, &inputs, &PyDict_Type, &attributes)) {
+        PyErr_Format(PyExc_TypeError, "nodes: expected tuples (operator, inputs, attributes), got %R", item);
+        return -1;
+    }
+    const sg_op *op = sg_op_find(name, &node->op);
+    if (!op) {
+        PyErr_Format(PyExc_ValueError, "nodes: there is no operator called \"%s\"", name);
+        return -1;
+    }
+    if (PyTuple_GET_SIZE(inputs) > SG_OP_MAX_INPUTS) {
+        PyErr_Format(PyExc_ValueError, "%s: expected at most %d inputs, got %zd", name, SG_OP_MAX_INPUTS, PyTuple_GET_SIZE(inputs));
+        return -1;
+    }
+    node->n_inputs = (int)PyTuple_GET_SIZE(inputs);
+    for (int i = 0; i < node->n_inputs; i++) {
+        node->input[i] = (int)PyLong_AsLong(PyTuple_GET_ITEM(inputs, i));
+        if (node->input[i] == -1 && PyErr_Occurred())
+            return -1;
+    }
+    return read_attributes(name, op->n_attributes, op->attributes, attributes, node->attribute);
+}
+
+static PyObject *graph_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"nodes", NULL};
+    PyObject    *nodes;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O", names, &nodes))
+        return NULL;
+    PyObject *fast = PySequence_Fast(nodes, "nodes: expected a sequence");
+    if (!fast)
+        return NULL;
+    Py_ssize_t    n     = PySequence_Fast_GET_SIZE(fast);
+    sg_node      *list  = n <= SG_GRAPH_MAX_NODES ? PyMem_Calloc((size_t)n + 1, sizeof *list) : NULL;
+    graph_object *self  = NULL;
+    sg_graph     *graph = NULL;
+    sg_error      error = {0};
+    if (!list) {
+        PyErr_Format(PyExc_ValueError, "nodes: expected at most %d, got %zd", SG_GRAPH_MAX_NODES, n);
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (read_node(PySequence_Fast_GET_ITEM(fast, i), &list[i]))
+            goto done;
+    sg_status status = sg_graph_create((int)n, list, &graph, &error);
+    if (status != SG_OK) {
+        sg_raise(status, &error);
+        goto done;
+    }
+    self = (graph_object *)type->tp_alloc(type, 0);
+    if (self)
+        self->graph = graph;
+    else
+        sg_graph_free(graph);
+done:
+    PyMem_Free(list);
+    Py_DECREF(fast);
+    return (PyObject *)self;
+}
+
+static void graph_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    sg_graph_free(((graph_object *)self)->graph);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *shape_object(const sg_shape *shape)
+{
+    PyObject *tuple = PyTuple_New(shape->rank);
+    for (int i = 0; tuple && i < shape->rank; i++) {
+        PyObject *item = PyLong_FromSize_t(shape->dim[i]);
+        if (!item) {
+            Py_CLEAR(tuple);
+            break;
+        }
+        PyTuple_SET_ITEM(tuple, i, item);
+    }
+    return tuple;
+}
+
+static PyObject *node_object(const sg_graph *graph, int k)
+{
+    const sg_op_site *site       = sg_graph_site(graph, k);
+    const sg_node    *node       = sg_graph_node(graph, k);
+    PyObject         *inputs     = PyTuple_New(node->n_inputs);
+    PyObject         *attributes = PyDict_New(), *parameters = PyList_New(0), *result = NULL;
+    if (!inputs || !attributes || !parameters)
+        goto done;
+    for (int i = 0; i < node->n_inputs; i++) {
+        PyObject *item = PyLong_FromLong(node->input[i]);
+        if (!item)
+            goto done;
+        PyTuple_SET_ITEM(inputs, i, item);
+    }
+    for (int i = 0; i < site->op->n_attributes; i++) {
+        PyObject *value = value_object(&site->op->attributes[i], &site->attribute[i]);
+        int       bad   = !value || PyDict_SetItemString(attributes, site->op->attributes[i].name, value) < 0;
+        Py_XDECREF(value);
+        if (bad)
+            goto done;
+    }
+    for (int i = 0; i < site->n_parameters; i++)
+        if (append_stolen(parameters,
+                          Py_BuildValue("(snN)", site->parameter[i].name, (Py_ssize_t)(sg_graph_offset(graph, k) + site->parameter[i].offset),
+                                        shape_object(&site->parameter[i].shape))))
+            goto done;
+    result = Py_BuildValue("{s:s,s:O,s:O,s:N,s:O,s:d}", "op", site->op->name, "inputs", inputs, "attributes", attributes, "shape",
+                           shape_object(&site->out), "parameters", parameters, "flops", site->flops);
+done:
+    Py_XDECREF(inputs);
+    Py_XDECREF(attributes);
+    Py_XDECREF(parameters);
+    return result;
+}
+
+static PyObject *graph_nodes(PyObject *self, PyObject *ignored)
+{
+    (void)ignored;
+    const sg_graph *graph = ((graph_object *)self)->graph;
+    PyObject       *list  = PyList_New(0);
+    for (int k = 0; list && k < sg_graph_n_nodes(graph); k++)
+        if (append_stolen(list, node_object(graph, k)))
+            Py_CLEAR(list);
+    return list;
+}
+
+/* float32 or float64 as the parameters are; -1 with an exception. */
+static int real_type(PyObject *parameters)
+{
+    int type = PyArray_Check(parameters) ? PyArray_TYPE((PyArrayObject *)parameters) : NPY_NOTYPE;
+    if (type != NPY_FLOAT && type != NPY_DOUBLE) {
+        PyErr_Format(PyExc_TypeError, "parameters: expected a float32 or float64 array, got %.100s", Py_TYPE(parameters)->tp_name);
+        return -1;
+    }
+    return type;
+}
+
+static int bits_of(int type) { return type == NPY_FLOAT ? 32 : 64; }
+
+static void graph_dims(const sg_graph *graph, sg_dims *dims)
+{
+    sg_dim_set(dims, "n_parameters", (npy_intp)sg_graph_n_parameters(graph));
+    sg_dim_set(dims, "n_in", (npy_intp)sg_graph_n_in(graph));
+    sg_dim_set(dims, "n_out", (npy_intp)sg_graph_n_out(graph));
+}
+
+static PyObject *graph_forward(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    static char    *names[] = {"parameters", "x", "out", "num_threads", NULL};
+    const sg_graph *graph   = ((graph_object *)self)->graph;
+    PyObject       *parameters_object, *x_object, *out_object = Py_None;
+    int             num_threads = 0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|Oi", names, &parameters_object, &x_object, &out_object, &num_threads))
+        return NULL;
+    int            type = real_type(parameters_object);
+    sg_dims        dims = {0};
+    PyArrayObject *p = NULL, *x = NULL, *y = NULL;
+    graph_dims(graph, &dims);
+    if (type < 0 || !(p = sg_array_in(&dims, parameters_object, "parameters", type, "n_parameters", 0)) ||
+        !(x = sg_array_in(&dims, x_object, "x", type, "n n_in", 0)) ||
+        !(y = sg_array_out(&dims, out_object, "out", type, "n n_out", 0)) || sg_array_separate(x, "x", y, "out") ||
+        sg_array_separate(p, "parameters", y, "out")) {
+        Py_CLEAR(y);
+        goto done;
+    }
+    sg_error  error = {0};
+    sg_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = sg_graph_forward(graph, bits_of(type), (size_t)sg_dim(&dims, "n"), PyArray_DATA(p), PyArray_DATA(x), PyArray_DATA(y),
+                              num_threads, &error);
+    Py_END_ALLOW_THREADS
+    if (status != SG_OK) {
+        Py_CLEAR(y);
+        sg_raise(status, &error);
+    }
+done:
+    Py_XDECREF(p);
+    Py_XDECREF(x);
+    return (PyObject *)y;
+}
+
+static PyObject *graph_backward(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    static char    *names[] = {"parameters", "x", "d_y", NULL};
+    const sg_graph *graph   = ((graph_object *)self)->graph;
+    PyObject       *parameters_object, *x_object, *d_y_object, *result = NULL;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO", names, &parameters_object, &x_object, &d_y_object))
+        return NULL;
+    int            type = real_type(parameters_object);
+    sg_dims        dims = {0};
+    PyArrayObject *p = NULL, *x = NULL, *d_y = NULL, *d_p = NULL, *d_x = NULL;
+    graph_dims(graph, &dims);
+    if (type < 0 || !(p = sg_array_in(&dims, parameters_object, "parameters", type, "n_parameters", 0)) ||
+        !(x = sg_array_in(&dims, x_object, "x", type, "n n_in", 0)) ||
+        !(d_y = sg_array_in(&dims, d_y_object, "d_y", type, "n n_out", 0)) ||
+        !(d_p = sg_array_out(&dims, Py_None, "d_parameters", type, "n_parameters", 0)) ||
+        !(d_x = sg_array_out(&dims, Py_None, "d_x", type, "n n_in", 0)))
+        goto done;
+    sg_error  error = {0};
+    sg_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = sg_graph_backward(graph, bits_of(type), (size_t)sg_dim(&dims, "n"), PyArray_DATA(p), PyArray_DATA(x), PyArray_DATA(d_y),
+                               PyArray_DATA(d_p), PyArray_DATA(d_x), &error);
+    Py_END_ALLOW_THREADS
+    result = status == SG_OK ? PyTuple_Pack(2, d_p, d_x) : sg_raise(status, &error);
+done:
+    Py_XDECREF(p);
+    Py_XDECREF(x);
+    Py_XDECREF(d_y);
+    Py_XDECREF(d_p);
+    Py_XDECREF(d_x);
+    return result;
+}
+
+static PyObject *graph_initialise(PyObject *self, PyObject *arguments)
+{
+    const sg_graph    *graph = ((graph_object *)self)->graph;
+    const char        *name;
+    unsigned long long seed;
+    PyObject          *parameters_object;
+    if (!PyArg_ParseTuple(arguments, "OsK", &parameters_object, &name, &seed))
+        return NULL;
+    int scheme = 0, type = real_type(parameters_object);
+    if (type < 0)
+        return NULL;
+    while (scheme < SG_INIT_COUNT && strcmp(name, sg_init_name((sg_init_scheme)scheme)) != 0)
+        scheme++;
+    if (scheme == SG_INIT_COUNT)
+        return PyErr_Format(PyExc_ValueError, "initializer: there is none called \"%s\"", name);
+    sg_dims dims = {0};
+    graph_dims(graph, &dims);
+    PyArrayObject *p = sg_array_out(&dims, parameters_object, "parameters", type, "n_parameters", 0);
+    if (!p)
+        return NULL;
+    sg_graph_initialise(graph, bits_of(type), (sg_init_scheme)scheme, seed, PyArray_DATA(p));
+    Py_DECREF(p);
+    Py_RETURN_NONE;
+}
+
+static PyObject *graph_get(PyObject *self, void *what)
+{
+    const sg_graph *graph = ((graph_object *)self)->graph;
+    switch ((intptr_t)what) {
+    case 0: return PyLong_FromSize_t(sg_graph_n_in(graph));
+    case 1: return PyLong_FromSize_t(sg_graph_n_out(graph));
+    case 2: return PyLong_FromSize_t(sg_graph_n_parameters(graph));
+    default: return PyFloat_FromDouble(sg_graph_flops(graph));
+    }
+}
+
+static PyGetSetDef graph_getset[] = {
+    {"n_in", graph_get, NULL, "elements of one input row", (void *)0},
+    {"n_out", graph_get, NULL, "elements of one output row", (void *)1},
+    {"n_parameters", graph_get, NULL, "number of parameters", (void *)2},
+    {"flops", graph_get, NULL, "floating-point operations of one forward row", (void *)3},
+    {0},
+};
+
+static PyMethodDef graph_methods[] = {
+    {"nodes", graph_nodes, METH_NOARGS, "nodes() -> list of dict\n\nOperators with attributes, shapes and parameters (name, offset, shape)."},
+    {"forward", SG_METHOD(graph_forward), METH_VARARGS | METH_KEYWORDS, "forward(parameters, x, out=None, num_threads=0) -> y"},
+    {"backward", SG_METHOD(graph_backward), METH_VARARGS | METH_KEYWORDS,
+     "backward(parameters, x, d_y) -> (d_parameters, d_x)\n\nGradients of sum(d_y * y)."},
+    {"initialise", graph_initialise, METH_VARARGS, "initialise(parameters, initializer, seed)\n\nFill parameters with start values."},
+    {0},
+};
+
+static PyType_Slot graph_slots[] = {
+    {Py_tp_doc, "Graph(nodes)\n\nnodes: sequence of (operator, inputs, attributes); the last node is the output."},
+    {Py_tp_new, graph_new},
+    {Py_tp_dealloc, graph_dealloc},
+    {Py_tp_methods, graph_methods},
+    {Py_tp_getset, graph_getset},
+    {0, NULL},
+};
+static PyType_Spec graph_spec = {"simgraft._core.Graph", sizeof(graph_object), 0, Py_TPFLAGS_DEFAULT, graph_slots};
+
+static PyTypeObject *graph_type; /* lives as long as the process, like the exceptions */
+
+/* ----------------------------------------------------------------------------------------------------------- Trainer */
+typedef struct trainer_object {
+    PyObject_HEAD
+    PyObject      *graph;
+    sg_trainer    *trainer;
+    sg_train_state state;
+    int            type;        /* NPY_FLOAT or NPY_DOUBLE */
+    int            n_slots;
+    int            busy;        /* a call is running without the GIL */
+    PyArrayObject *parameters, *slot[SG_OPTIM_MAX_SLOTS], *ema;
+} trainer_object;
+
+static void trainer_dealloc(PyObject *object)
+{
+    trainer_object *self = (trainer_object *)object;
+    PyTypeObject   *type = Py_TYPE(object);
+    sg_trainer_free(self->trainer);
+    Py_XDECREF(self->graph);
+    Py_XDECREF(self->parameters);
+    Py_XDECREF(self->ema);
+    for (int i = 0; i < SG_OPTIM_MAX_SLOTS; i++)
+        Py_XDECREF(self->slot[i]);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static int read_loss(PyObject *pair, sg_loss *loss)
+{
+    const char *name;
+    PyObject   *attributes;
+    if (!PyTuple_Check(pair) || !PyArg_ParseTuple(pair, "sO", &name, &attributes))
+        return -1;
+    const sg_loss_entry *entry = sg_loss_find(name, &loss->id);
+    if (!entry) {
+        PyErr_Format(PyExc_ValueError, "loss: there is none called \"%s\"", name);
+        return -1;
+    }
+    return read_attributes(name, entry->n_attributes, entry->attributes, attributes, loss->attribute);
+}
+
+static int read_optim(PyObject *pair, sg_optim *optim)
+{
+    const char *name;
+    PyObject   *attributes;
+    if (!PyTuple_Check(pair) || !PyArg_ParseTuple(pair, "sO", &name, &attributes))
+        return -1;
+    const sg_optim_entry *entry = sg_optim_find(name, &optim->id);
+    if (!entry) {
+        PyErr_Format(PyExc_ValueError, "optimizer: there is none called \"%s\"", name);
+        return -1;
+    }
+    return read_attributes(name, entry->n_attributes, entry->attributes, attributes, optim->attribute);
+}
+
+static PyArrayObject *zeros(npy_intp n, int type) { return (PyArrayObject *)PyArray_ZEROS(1, &n, type, 0); }
+
+/* The arrays the trainer changes: the caller's parameters, and state that starts at zero. */
+static int make_state(trainer_object *self, const sg_graph *graph, PyObject *parameters, const sg_train_options *options)
+{
+    sg_dims dims = {0};
+    graph_dims(graph, &dims);
+    npy_intp n       = (npy_intp)sg_graph_n_parameters(graph);
+    self->parameters = sg_array_out(&dims, parameters, "parameters", self->type, "n_parameters", 0);
+    if (!self->parameters)
+        return -1;
+    self->state.parameters = PyArray_DATA(self->parameters);
+    self->n_slots          = sg_optim_get(options->optim.id)->n_slots;
+    for (int i = 0; i < self->n_slots; i++) {
+        if (!(self->slot[i] = zeros(n, self->type)))
+            return -1;
+        self->state.slot[i] = PyArray_DATA(self->slot[i]);
+    }
+    if (options->ema_decay > 0) {
+        self->ema = (PyArrayObject *)PyArray_NewCopy(self->parameters, NPY_CORDER);
+        if (!self->ema)
+            return -1;
+        self->state.ema = PyArray_DATA(self->ema);
+    }
+    return 0;
+}
+
+static PyObject *trainer_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"graph", "parameters", "loss", "optimizer", "column_weight", "clip_norm", "clip_value", "ema",
+                            "num_threads", NULL};
+    PyObject        *graph_arg, *parameters, *loss, *optimizer, *weight_object = Py_None;
+    sg_train_options options = {0};
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!OOO|Odddi", names, graph_type, &graph_arg, &parameters, &loss, &optimizer,
+                                     &weight_object, &options.clip_norm, &options.clip_value, &options.ema_decay,
+                                     &options.num_threads))
+        return NULL;
+    const sg_graph *graph = ((graph_object *)graph_arg)->graph;
+    if (read_loss(loss, &options.loss) || read_optim(optimizer, &options.optim))
+        return NULL;
+    int kind = real_type(parameters);
+    if (kind < 0)
+        return NULL;
+    options.bits         = bits_of(kind);
+    trainer_object *self = (trainer_object *)type->tp_alloc(type, 0);
+    if (!self)
+        return NULL;
+    self->type  = kind;
+    self->graph = Py_NewRef(graph_arg);
+    sg_dims dims = {0};
+    graph_dims(graph, &dims);
+    PyArrayObject *weight = sg_array_in(&dims, weight_object, "column_weight", kind, "n_out", SG_OPTIONAL | SG_FINITE);
+    if ((!weight && PyErr_Occurred()) || make_state(self, graph, parameters, &options)) {
+        Py_XDECREF(weight);
+        Py_DECREF(self);
+        return NULL;
+    }
+    sg_error  error  = {0};
+    sg_status status = sg_trainer_create(graph, &options, weight ? PyArray_DATA(weight) : NULL, &self->trainer, &error);
+    Py_XDECREF(weight);
+    if (status != SG_OK) {
+        Py_DECREF(self);
+        return sg_raise(status, &error);
+    }
+    return (PyObject *)self;
+}
+
+/* The data arguments of one call. */
+typedef struct batch_arrays {
+    PyArrayObject *x, *y, *weight, *order;
+    sg_train_rows  rows;
+} batch_arrays;
+
+static void drop_batch(batch_arrays *b)
+{
+    Py_XDECREF(b->x);
+    Py_XDECREF(b->y);
+    Py_XDECREF(b->weight);
+    Py_XDECREF(b->order);
+}
+
+static int read_batch(trainer_object *self, PyObject *x, PyObject *y, PyObject *weight, PyObject *order, batch_arrays *b)
+{
+    sg_dims dims = {0};
+    graph_dims(((graph_object *)self->graph)->graph, &dims);
+    *b = (batch_arrays){0};
+    if (self->busy) {
+        PyErr_SetString(PyExc_RuntimeError, "this Trainer is running in another thread");
+        return -1;
+    }
+    if (!(b->x = sg_array_in(&dims, x, "x", self->type, "n n_in", 0)) || !(b->y = sg_array_in(&dims, y, "y", self->type, "n n_out", 0)))
+        goto bad;
+    if (!(b->weight = sg_array_in(&dims, weight, "weight", self->type, "n", SG_OPTIONAL)) && PyErr_Occurred())
+        goto bad;
+    if (!(b->order = sg_array_in(&dims, order, "order", NPY_INT64, "n_rows", SG_OPTIONAL)) && PyErr_Occurred())
+        goto bad;
+    b->rows = (sg_train_rows){(size_t)sg_dim(&dims, b->order ? "n_rows" : "n"), PyArray_DATA(b->x), PyArray_DATA(b->y),
+                              b->weight ? PyArray_DATA(b->weight) : NULL, b->order ? PyArray_DATA(b->order) : NULL};
+    for (size_t i = 0; b->order && i < b->rows.n_rows; i++)
+        if (b->rows.order[i] < 0 || b->rows.order[i] >= sg_dim(&dims, "n")) {
+            PyErr_Format(PyExc_ValueError, "order[%zd] = %lld is not a row of x", (Py_ssize_t)i, (long long)b->rows.order[i]);
+            goto bad;
+        }
+    return 0;
+bad:
+    drop_batch(b);
+    return -1;
+}
+
+static PyObject *trainer_epoch(PyObject *object, PyObject *arguments, PyObject *keywords)
+{
+    static char    *names[] = {"x", "y", "weight", "order", "batch_size", "rate", "progress", NULL};
+    trainer_object *self    = (trainer_object *)object;
+    PyObject       *x, *y, *weight, *order, *rate_object, *progress = Py_None;
+    Py_ssize_t      batch_size;
+    batch_arrays    b;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOOnO|O", names, &x, &y, &weight, &order, &batch_size, &rate_object, &progress))
+        return NULL;
+    if (batch_size < 1)
+        return PyErr_Format(PyExc_ValueError, "batch_size: expected at least 1, got %zd", batch_size);
+    if (read_batch(self, x, y, weight, order, &b))
+        return NULL;
+    sg_dims dims = {0};
+    sg_dim_set(&dims, "n_batches", (npy_intp)((b.rows.n_rows + (size_t)batch_size - 1) / (size_t)batch_size));
+    PyArrayObject *rate = sg_array_in(&dims, rate_object, "rate", NPY_DOUBLE, "n_batches", SG_FINITE);
+    if (!rate) {
+        drop_batch(&b);
+        return NULL;
+    }
+    double    loss;
+    sg_error  error = {0};
+    sg_poll   poll  = sg_python_poll(progress);
+    sg_status status;
+    self->busy = 1;
+    Py_BEGIN_ALLOW_THREADS
+    status = sg_trainer_epoch(self->trainer, &self->state, &b.rows, (size_t)batch_size, PyArray_DATA(rate), &poll, &loss, &error);
+    Py_END_ALLOW_THREADS
+    self->busy = 0;
+    Py_DECREF(rate);
+    drop_batch(&b);
+    return status == SG_OK ? PyFloat_FromDouble(loss) : sg_raise(status, &error);
+}
+
+static PyObject *trainer_evaluate(PyObject *object, PyObject *arguments, PyObject *keywords)
+{
+    static char    *names[] = {"x", "y", "weight", "order", "parameters", "progress", NULL};
+    trainer_object *self    = (trainer_object *)object;
+    PyObject       *x, *y, *weight = Py_None, *order = Py_None, *parameters = Py_None, *progress = Py_None, *result = NULL;
+    batch_arrays    b;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|OOOO", names, &x, &y, &weight, &order, &parameters, &progress) ||
+        read_batch(self, x, y, weight, order, &b))
+        return NULL;
+    sg_dims dims = {0};
+    graph_dims(((graph_object *)self->graph)->graph, &dims);
+    PyArrayObject *p = sg_array_in(&dims, parameters, "parameters", self->type, "n_parameters", SG_OPTIONAL);
+    PyArrayObject *columns = !p && PyErr_Occurred() ? NULL : sg_array_out(&dims, Py_None, "columns", NPY_DOUBLE, "n_out", 0);
+    if (columns) {
+        double    loss;
+        sg_error  error = {0};
+        sg_poll   poll  = sg_python_poll(progress);
+        sg_status status;
+        self->busy = 1;
+        Py_BEGIN_ALLOW_THREADS
+        status = sg_trainer_evaluate(self->trainer, p ? PyArray_DATA(p) : self->state.parameters, &b.rows, &poll, &loss,
+                                     PyArray_DATA(columns), &error);
+        Py_END_ALLOW_THREADS
+        self->busy = 0;
+        result     = status == SG_OK ? Py_BuildValue("(dO)", loss, columns) : sg_raise(status, &error);
+    }
+    Py_XDECREF(columns);
+    Py_XDECREF(p);
+    drop_batch(&b);
+    return result;
+}
+
+static PyObject *trainer_gradient(PyObject *object, PyObject *arguments, PyObject *keywords)
+{
+    static char    *names[] = {"x", "y", "weight", "order", NULL};
+    trainer_object *self    = (trainer_object *)object;
+    PyObject       *x, *y, *weight = Py_None, *order = Py_None, *result = NULL;
+    batch_arrays    b;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|OO", names, &x, &y, &weight, &order) ||
+        read_batch(self, x, y, weight, order, &b))
+        return NULL;
+    double    loss;
+    void     *gradient;
+    sg_error  error = {0};
+    sg_poll   poll  = sg_python_poll(Py_None);
+    sg_status status;
+    self->busy = 1;
+    Py_BEGIN_ALLOW_THREADS
+    status = sg_trainer_gradient(self->trainer, self->state.parameters, &b.rows, &poll, &loss, &gradient, &error);
+    Py_END_ALLOW_THREADS
+    self->busy = 0;
+    drop_batch(&b);
+    if (status != SG_OK)
+        return sg_raise(status, &error);
+    PyArrayObject *copy = zeros(PyArray_SIZE(self->parameters), self->type);
+    if (copy) {
+        memcpy(PyArray_DATA(copy), gradient, (size_t)PyArray_NBYTES(copy));
+        result = Py_BuildValue("(dN)", loss, copy);
+    }
+    return result;
+}
+
+static PyObject *trainer_get(PyObject *object, void *what)
+{
+    trainer_object *self = (trainer_object *)object;
+    switch ((intptr_t)what) {
+    case 0: return Py_NewRef((PyObject *)self->parameters);
+    case 1: return self->ema ? Py_NewRef((PyObject *)self->ema) : Py_NewRef(Py_None);
+    case 2: return PyLong_FromLongLong(self->state.step);
+    case 3: return PyLong_FromSize_t(sg_trainer_chunk_rows(self->trainer));
+    default: break;
+    }
+    PyObject *slots = PyTuple_New(self->n_slots);
+    for (int i = 0; slots && i < self->n_slots; i++)
+        PyTuple_SET_ITEM(slots, i, Py_NewRef((PyObject *)self->slot[i]));
+    return slots;
+}
+
+static int trainer_set_step(PyObject *object, PyObject *value, void *ignored)
+{
+    (void)ignored;
+    long long step = value ? PyLong_AsLongLong(value) : -1;
+    if (step < 0) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "step: expected an integer >= 0");
+        return -1;
+    }
+    ((trainer_object *)object)->state.step = step;
+    return 0;
+}
+
+static PyGetSetDef trainer_getset[] = {
+    {"parameters", trainer_get, NULL, "flat parameter vector, the caller's array", (void *)0},
+    {"ema", trainer_get, NULL, "moving average of the parameters or None", (void *)1},
+    {"step", trainer_get, trainer_set_step, "number of steps done", (void *)2},
+    {"chunk_rows", trainer_get, NULL, "rows that are taken through the network at once", (void *)3},
+    {"slots", trainer_get, NULL, "state vectors of the optimizer", (void *)4},
+    {0},
+};
+
+static PyMethodDef trainer_methods[] = {
+    {"epoch", SG_METHOD(trainer_epoch), METH_VARARGS | METH_KEYWORDS,
+     "epoch(x, y, weight, order, batch_size, rate, progress=None) -> loss\n\nOne pass over the rows in batches; rate has one value per batch."},
+    {"evaluate", SG_METHOD(trainer_evaluate), METH_VARARGS | METH_KEYWORDS,
+     "evaluate(x, y, weight=None, order=None, parameters=None, progress=None) -> (loss, loss per column)"},
+    {"gradient", SG_METHOD(trainer_gradient), METH_VARARGS | METH_KEYWORDS,
+     "gradient(x, y, weight=None, order=None) -> (loss, gradient)"},
+    {0},
+};
+
+static PyType_Slot trainer_slots[] = {
+    {Py_tp_doc, "Trainer(graph, parameters, loss, optimizer, column_weight=None, clip_norm=0, clip_value=0, ema=0, num_threads=0)"},
+    {Py_tp_new, trainer_new},
+    {Py_tp_dealloc, trainer_dealloc},
+    {Py_tp_methods, trainer_methods},
+    {Py_tp_getset, trainer_getset},
+    {0, NULL},
+};
+static PyType_Spec trainer_spec = {"simgraft._core.Trainer", sizeof(trainer_object), 0, Py_TPFLAGS_DEFAULT, trainer_slots};
+
+static PyObject *shuffle(PyObject *self, PyObject *arguments)
+{
+    (void)self;
+    unsigned long long seed, epoch;
+    Py_ssize_t         n, group = 1;
+    if (!PyArg_ParseTuple(arguments, "KKn|n", &seed, &epoch, &n, &group))
+        return NULL;
+    if (n < 0 || group < 1 || n % group)
+        return PyErr_Format(PyExc_ValueError, "n: expected a multiple of the group size %zd, got %zd", group, n);
+    npy_intp  size  = n;
+    PyObject *order = PyArray_SimpleNew(1, &size, NPY_INT64);
+    if (order)
+        sg_train_shuffle(seed, epoch, (size_t)n, (size_t)group, PyArray_DATA((PyArrayObject *)order));
+    return order;
+}
+
+static PyMethodDef methods[] = {
+    {"nn_ops", nn_ops, METH_NOARGS, "nn_ops() -> list of dict\n\nThe operator table."},
+    {"nn_losses", nn_losses, METH_NOARGS, "nn_losses() -> list of dict"},
+    {"nn_optimizers", nn_optimizers, METH_NOARGS, "nn_optimizers() -> list of dict"},
+    {"nn_initializers", nn_initializers, METH_NOARGS, "nn_initializers() -> list of (name, text)"},
+    {"nn_shuffle", shuffle, METH_VARARGS, "nn_shuffle(seed, epoch, n, group=1) -> order\n\nRandom order of rows, groups kept together."},
+    {0},
+};
+
+int sg_bind_nn(PyObject *module)
+{
+    if (sg_bind_add(module, methods))
+        return -1;
+    PyObject *graph = PyType_FromModuleAndSpec(module, &graph_spec, NULL);
+    if (!graph || PyModule_AddType(module, (PyTypeObject *)graph) < 0)
+        return -1;
+    Py_XSETREF(graph_type, (PyTypeObject *)graph);
+    PyObject *trainer = PyType_FromModuleAndSpec(module, &trainer_spec, NULL);
+    if (!trainer || PyModule_AddType(module, (PyTypeObject *)trainer) < 0)
+        return -1;
+    Py_DECREF(trainer);
+    return 0;
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "nn/train.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/threads.h"
+
+enum { MAX_GROUPS = 64, UPDATE_BLOCK = 16384 };
+
+struct sg_trainer {
+    const sg_graph         *graph;
+    sg_train_options        options;
+    sg_plan                *plan;
+    const sg_loss_kernels  *loss;
+    const sg_optim_kernels *optim;
+    size_t                  real_bytes, n_parameters, n_in, n_out;
+    size_t                  max_groups;     /* partial gradients                                     */
+    int                     n_threads;
+    size_t                  sum_bytes;      /* of one thread's loss scratch                          */
+    char                   *packed;
+    char                   *workspace;      /* (n_threads) plan workspaces                           */
+    char                   *sum;            /* (n_threads, n_out) scratch of the loss                */
+    char                   *partial;        /* (max_groups, n_parameters) gradients                  */
+    char                   *gradient;       /* (n_parameters)                                        */
+    char                   *column_weight;  /* (n_out) or NULL                                       */
+    double                 *group_loss;     /* (MAX_GROUPS, n_out) sums over rows                    */
+};
+
+void sg_trainer_free(sg_trainer *trainer)
+{
+    if (!trainer)
+        return;
+    sg_plan_free(trainer->plan);
+    sg_free(trainer->packed);
+    sg_free(trainer->workspace);
+    sg_free(trainer->sum);
+    sg_free(trainer->partial);
+    sg_free(trainer->gradient);
+    sg_free(trainer->column_weight);
+    sg_free(trainer->group_loss);
+    sg_free(trainer);
+}
+
+static sg_status build(sg_trainer *t, const void *column_weight, sg_error *error)
+{
+    const sg_train_options *o = &t->options;
+    if (o->bits != 32 && o->bits != 64)
+        return sg_fail(error, SG_ERR_VALUE, "bits", "expected 32 or 64, got %d", o->bits);
+    if (!(o->clip_norm >= 0) || !(o->clip_value >= 0))
+        return sg_fail(error, SG_ERR_VALUE, o->clip_norm >= 0 ? "clip_value" : "clip_norm", "expected 0 (off) or more");
+    if (!(o->ema_decay >= 0 && o->ema_decay < 1))
+        return sg_fail(error, SG_ERR_VALUE, "ema", "expected a decay in [0, 1), got %g", o->ema_decay);
+    SG_TRY(sg_loss_resolve(&t->options.loss, error));
+    SG_TRY(sg_optim_resolve(&t->options.optim, error));
+    if (sg_graph_n_parameters(t->graph) == 0)
+        return sg_fail(error, SG_ERR_VALUE, "network", "has no parameters to train");
+    SG_TRY(sg_plan_create(t->graph, o->bits, SG_PLAN_TRAIN, 0, o->loss.rows_per_group, &t->plan, error));
+    t->loss         = sg_loss_kernels_get(o->bits, sg_cpu_isa());
+    t->optim        = sg_optim_kernels_get(o->bits, sg_cpu_isa());
+    t->real_bytes   = (size_t)o->bits / 8;
+    t->n_parameters = sg_graph_n_parameters(t->graph);
+    t->n_in         = sg_graph_n_in(t->graph);
+    t->n_out        = sg_graph_n_out(t->graph);
+    /* At most 64 MiB of partial gradients, from the size of the network alone. */
+    size_t gradient_bytes = t->n_parameters * t->real_bytes;
+    t->max_groups         = ((size_t)64 << 20) / gradient_bytes;
+    t->max_groups         = t->max_groups < 4 ? 4 : t->max_groups > MAX_GROUPS ? MAX_GROUPS : t->max_groups;
+    t->n_threads          = sg_threads_resolve(o->num_threads, MAX_GROUPS);
+    t->sum_bytes          = sg_round_up(t->n_out * t->real_bytes, SG_ALIGNMENT);
+    SG_TRY(sg_alloc_array(&t->packed, sg_plan_packed_bytes(t->plan), 1, "packed parameters", error));
+    SG_TRY(sg_alloc_array(&t->workspace, (size_t)t->n_threads, sg_plan_workspace_bytes(t->plan), "training workspace", error));
+    SG_TRY(sg_alloc_array(&t->sum, (size_t)t->n_threads, t->sum_bytes, "loss sums", error));
+    SG_TRY(sg_alloc_array(&t->partial, t->max_groups, gradient_bytes, "partial gradients", error));
+    SG_TRY(sg_alloc_array(&t->gradient, t->n_parameters, t->real_bytes, "gradient", error));
+    SG_TRY(sg_alloc_array(&t->group_loss, MAX_GROUPS * t->n_out, sizeof(double), "loss sums", error));
+    if (column_weight) {
+        SG_TRY(sg_alloc_array(&t->column_weight, t->n_out, t->real_bytes, "column weights", error));
+        memcpy(t->column_weight, column_weight, t->n_out * t->real_bytes);
+    }
+    return SG_OK;
+}
+
+sg_status sg_trainer_create(const sg_graph *graph, const sg_train_options *options, const void *column_weight,
+                            sg_trainer **trainer, sg_error *error)
+{
+    sg_trainer *made;
+    SG_TRY(sg_alloc_array(&made, 1, sizeof *made, "trainer", error));
+    made->graph      = graph;
+    made->options    = *options;
+    sg_status status = build(made, column_weight, error);
+    if (status != SG_OK) {
+        sg_trainer_free(made);
+        return status;
+    }
+    *trainer = made;
+    return SG_OK;
+}
+
+size_t sg_trainer_chunk_rows(const sg_trainer *trainer) { return sg_plan_chunk_rows(trainer->plan); }
+
+/* One pass over the rows of a batch, with or without gradients. */
+typedef struct pass {
+    sg_trainer          *trainer;
+    const void          *parameters;
+    const sg_train_rows *rows;
+    sg_poll             *poll;
+    double               done, total;  /* rows, for progress: before this pass, and of the whole call */
+    size_t               n_chunks, n_groups;
+    int                  backward;
+} pass;
+
+static int run_group(void *context, size_t group, int thread)
+{
+    const pass          *p         = context;
+    sg_trainer          *t         = p->trainer;
+    const sg_train_rows *rows      = p->rows;
+    const size_t         chunk     = sg_plan_chunk_rows(t->plan);
+    char                *workspace = t->workspace + (size_t)thread * sg_plan_workspace_bytes(t->plan);
+    const size_t         first = group * p->n_chunks / p->n_groups, last = (group + 1) * p->n_chunks / p->n_groups;
+    sg_loss_call         loss  = {
+                 .loss          = &t->options.loss,
+                 .n_out         = t->n_out,
+                 .prediction    = sg_plan_output(t->plan, workspace),
+                 .column_weight = t->column_weight,
+                 .scale         = 1.0 / ((double)rows->n_rows * (double)t->n_out),
+                 .d_prediction  = p->backward ? sg_plan_output_gradient(t->plan, workspace) : NULL,
+                 .sum           = t->sum + (size_t)thread * t->sum_bytes,
+                 .column_loss   = t->group_loss + group * t->n_out,
+    };
+    memset(loss.column_loss, 0, t->n_out * sizeof(double));
+    for (size_t c = first; c < last; c++) {
+        /* Only the calling thread may call back. */
+        const size_t row = c * chunk;
+        if (thread == 0 && sg_poll_due(p->poll, p->done + (double)row, p->total))
+            return SG_ERR_INTERRUPTED;
+        loss.n_rows      = rows->n_rows - row < chunk ? rows->n_rows - row : chunk;
+        for (size_t i = 0; i < loss.n_rows; i++) {
+            size_t from = rows->order ? (size_t)rows->order[row + i] : row + i;
+            sg_plan_set_input(t->plan, i, (const char *)rows->x + from * t->n_in * t->real_bytes, workspace);
+        }
+        sg_plan_forward(t->plan, loss.n_rows, p->parameters, t->packed, workspace);
+        loss.order      = rows->order ? rows->order + row : NULL;
+        loss.target     = rows->order ? rows->y : (const char *)rows->y + row * t->n_out * t->real_bytes;
+        loss.row_weight = !rows->weight || rows->order ? rows->weight : (const char *)rows->weight + row * t->real_bytes;
+        t->loss->run[t->options.loss.id](&loss);
+        if (p->backward)
+            sg_plan_backward(t->plan, loss.n_rows, p->parameters, t->packed, workspace,
+                             t->partial + group * t->n_parameters * t->real_bytes, c > first);
+    }
+    return SG_OK;
+}
+
+static sg_status run_pass(pass *p, double *loss, double *column_loss, sg_error *error)
+{
+    sg_trainer  *t      = p->trainer;
+    const size_t n_rows = p->rows->n_rows, chunk = sg_plan_chunk_rows(t->plan);
+    if (n_rows == 0)
+        return sg_fail(error, SG_ERR_SHAPE, "x", "expected at least one row");
+    if (n_rows % t->options.loss.rows_per_group)
+        return sg_fail(error, SG_ERR_SHAPE, "x", "the loss compares groups of %zu rows, got %zu rows in a batch",
+                       t->options.loss.rows_per_group, n_rows);
+    /* Few groups for small batches, because their gradients must be added up; more for large ones, for many threads. */
+    p->n_chunks       = (n_rows + chunk - 1) / chunk;
+    size_t max_groups = p->backward ? t->max_groups : MAX_GROUPS;
+    p->n_groups       = p->n_chunks < 64 ? 8 : p->n_chunks / 8;
+    p->n_groups       = p->n_groups > max_groups ? max_groups : p->n_groups;
+    p->n_groups       = p->n_groups > p->n_chunks ? p->n_chunks : p->n_groups;
+    if (p->backward)
+        sg_plan_prepare(t->plan, p->parameters, t->packed);
+    if (sg_threads_blocks(p->n_groups, t->n_threads, run_group, p) != SG_OK)
+        return sg_fail(error, SG_ERR_INTERRUPTED, NULL, "training was interrupted");
+    *loss = 0;
+    for (size_t j = 0; j < t->n_out; j++) {
+        double column = 0;
+        for (size_t g = 0; g < p->n_groups; g++)
+            column += t->group_loss[g * t->n_out + j];
+        column /= (double)n_rows;
+        *loss += column / (double)t->n_out;
+        if (column_loss)
+            column_loss[j] = column;
+    }
+    return SG_OK;
+}
+
+static int reduce_block(void *context, size_t block, int thread)
+{
+    (void)thread;
+    const pass   *p     = context;
+    sg_trainer   *t     = p->trainer;
+    const size_t  first = block * UPDATE_BLOCK, left = t->n_parameters - first;
+    t->optim->reduce(p->n_groups, t->n_parameters, first, left < UPDATE_BLOCK ? left : UPDATE_BLOCK, t->partial, t->gradient);
+    return 0;
+}
+
+static size_t n_update_blocks(const sg_trainer *t) { return (t->n_parameters + UPDATE_BLOCK - 1) / UPDATE_BLOCK; }
+
+static sg_status compute_gradient(pass *p, double *loss, sg_error *error)
+{
+    p->backward = 1;
+    SG_TRY(run_pass(p, loss, NULL, error));
+    sg_threads_blocks(n_update_blocks(p->trainer), p->trainer->n_threads, reduce_block, p);
+    return SG_OK;
+}
+
+sg_status sg_trainer_gradient(sg_trainer *trainer, const void *parameters, const sg_train_rows *rows, sg_poll *poll, double *loss,
+                              void **gradient, sg_error *error)
+{
+    pass p = {.trainer = trainer, .parameters = parameters, .rows = rows, .poll = poll, .total = (double)rows->n_rows};
+    SG_TRY(compute_gradient(&p, loss, error));
+    *gradient = trainer->gradient;
+    return SG_OK;
+}
+
+typedef struct update_job {
+    sg_trainer   *trainer;
+    sg_optim_call call;
+} update_job;
+
+static int update_block(void *context, size_t block, int thread)
+{
+    (void)thread;
+    const update_job *job  = context;
+    sg_optim_call     call = job->call;
+    const size_t      left = job->trainer->n_parameters - block * UPDATE_BLOCK;
+    call.first             = block * UPDATE_BLOCK;
+    call.n                 = left < UPDATE_BLOCK ? left : UPDATE_BLOCK;
+    job->trainer->optim->update[call.optim->id](&call);
+    return 0;
+}
+
+void sg_trainer_update(sg_trainer *trainer, sg_train_state *state, double rate)
+{
+    const sg_train_options *o = &trainer->options;
+    state->step++;
+    update_job job = {trainer, {
+        .optim          = &o->optim,
+        .gradient       = trainer->gradient,
+        .parameters     = state->parameters,
+        .slot           = {state->slot[0], state->slot[1]},
+        .ema            = o->ema_decay > 0 ? state->ema : NULL,
+        .ema_decay      = o->ema_decay,
+        .rate           = rate,
+        .step           = (double)state->step,
+        .gradient_scale = 1,
+        .clip_value     = o->clip_value,
+    }};
+    if (o->clip_norm > 0) {
+        double norm = sqrt(trainer->optim->sum_of_squares(trainer->n_parameters, trainer->gradient));
+        if (norm > o->clip_norm)
+            job.call.gradient_scale = o->clip_norm / norm;
+    }
+    sg_threads_blocks(n_update_blocks(trainer), trainer->n_threads, update_block, &job);
+}
+
+static sg_status step(pass *p, sg_train_state *state, double rate, double *loss, sg_error *error)
+{
+    p->parameters = state->parameters;
+    SG_TRY(compute_gradient(p, loss, error));
+    if (!isfinite(*loss))
+        return sg_fail(error, SG_ERR_DIVERGED, "loss", "is %s in step %lld", isnan(*loss) ? "NaN" : "infinite",
+                       (long long)state->step + 1);
+    sg_trainer_update(p->trainer, state, rate);
+    return SG_OK;
+}
+
+sg_status sg_trainer_step(sg_trainer *trainer, sg_train_state *state, const sg_train_rows *rows, double rate, sg_poll *poll,
+                          double *loss, sg_error *error)
+{
+    pass p = {.trainer = trainer, .rows = rows, .poll = poll, .total = (double)rows->n_rows};
+    return step(&p, state, rate, loss, error);
+}
+
+sg_status sg_trainer_epoch(sg_trainer *trainer, sg_train_state *state, const sg_train_rows *rows, size_t batch_size,
+                           const double *rate, sg_poll *poll, double *loss, sg_error *error)
+{
+    const size_t row_bytes[2] = {trainer->n_in * trainer->real_bytes, trainer->n_out * trainer->real_bytes};
+    double       sum          = 0;
+    *loss                     = NAN;
+    for (size_t b = 0, first = 0; first < rows->n_rows; b++, first += batch_size) {
+        sg_train_rows batch = *rows;
+        double        batch_loss;
+        batch.n_rows = rows->n_rows - first < batch_size ? rows->n_rows - first : batch_size;
+        if (rows->order) {
+            batch.order += first;
+        } else {
+            batch.x = (const char *)rows->x + first * row_bytes[0];
+            batch.y = (const char *)rows->y + first * row_bytes[1];
+            if (rows->weight)
+                batch.weight = (const char *)rows->weight + first * trainer->real_bytes;
+        }
+        pass p = {.trainer = trainer, .rows = &batch, .poll = poll, .done = (double)first, .total = (double)rows->n_rows};
+        SG_TRY(step(&p, state, rate[b], &batch_loss, error));
+        sum += batch_loss * (double)batch.n_rows;
+        *loss = sum / (double)(first + batch.n_rows);
+    }
+    return SG_OK;
+}
+
+sg_status sg_trainer_evaluate(sg_trainer *trainer, const void *parameters, const sg_train_rows *rows, sg_poll *poll, double *loss,
+                              double *column_loss, sg_error *error)
+{
+    pass p = {.trainer = trainer, .parameters = parameters, .rows = rows, .poll = poll, .total = (double)rows->n_rows};
+    return run_pass(&p, loss, column_loss, error);
+}
