@@ -99,6 +99,17 @@ static const char *type_name(int type)
     }
 }
 
+/* A masked array is an ndarray whose masked elements hold anything: 1 if object is one, -1 on failure. */
+static int is_masked(PyObject *object)
+{
+    PyObject *module = PyImport_ImportModule("numpy.ma");
+    PyObject *class  = module ? PyObject_GetAttrString(module, "MaskedArray") : NULL;
+    int       result = class ? PyObject_IsInstance(object, class) : -1;
+    Py_XDECREF(class);
+    Py_XDECREF(module);
+    return result;
+}
+
 static int check_type(PyObject *object, const char *name, int type, const dim_spec *spec, int n, const sg_dims *dims)
 {
     char expected[160];
@@ -109,7 +120,16 @@ static int check_type(PyObject *object, const char *name, int type, const dim_sp
         return -1;
     }
     PyArrayObject *array = (PyArrayObject *)object;
-    if (PyArray_TYPE(array) != type || !PyArray_ISNOTSWAPPED(array)) {
+    if (!PyArray_CheckExact(object)) {
+        int masked = is_masked(object);
+        if (masked > 0)
+            PyErr_Format(PyExc_TypeError, "%s: expected %s array of shape %s, got a masked array; choose a value for what is masked "
+                         "with .filled(...)", name, type_name(type), expected);
+        if (masked)
+            return -1;
+    }
+    /* long and long long are two type numbers of one type */
+    if (!PyArray_EquivTypenums(PyArray_TYPE(array), type) || !PyArray_ISNOTSWAPPED(array)) {
         char got[160];
         print_shape(got, sizeof got, PyArray_NDIM(array), PyArray_DIMS(array));
         PyErr_Format(PyExc_TypeError, "%s: expected %s array of shape %s, got %S %s; convert with .astype(np.%s)", name,
@@ -219,6 +239,32 @@ PyArrayObject *sg_array_in(sg_dims *dims, PyObject *object, const char *name, in
     return array;
 }
 
+/* An output array made by stride tricks may visit one address twice. Views by slicing and transposing never do: ordered by
+ * stride, each step leaps over all that the smaller steps reach. */
+static int overlaps_itself(PyArrayObject *array)
+{
+    if (PyArray_SIZE(array) < 2 || PyArray_IS_C_CONTIGUOUS(array))
+        return 0;
+    npy_intp reach = PyArray_ITEMSIZE(array);
+    int      used[NPY_MAXDIMS] = {0};
+    for (int k = 0; k < PyArray_NDIM(array); k++) {
+        int      next = -1;
+        npy_intp step = 0;
+        for (int i = 0; i < PyArray_NDIM(array); i++) {
+            npy_intp s = PyArray_STRIDE(array, i) < 0 ? -PyArray_STRIDE(array, i) : PyArray_STRIDE(array, i);
+            if (!used[i] && PyArray_DIM(array, i) > 1 && (next < 0 || s < step))
+                next = i, step = s;
+        }
+        if (next < 0)
+            break;
+        if (step < reach)
+            return 1;
+        used[next] = 1;
+        reach += step * (PyArray_DIM(array, next) - 1);
+    }
+    return 0;
+}
+
 PyArrayObject *sg_array_out(sg_dims *dims, PyObject *object, const char *name, int type, const char *shape, int flags)
 {
     dim_spec spec[NPY_MAXDIMS];
@@ -246,28 +292,42 @@ PyArrayObject *sg_array_out(sg_dims *dims, PyObject *object, const char *name, i
         PyErr_Format(PyExc_ValueError, "%s: the output array must be aligned and C-contiguous", name);
         return NULL;
     }
+    if (overlaps_itself(array)) {
+        PyErr_Format(PyExc_ValueError, "%s: elements of the output array overlap each other", name);
+        return NULL;
+    }
     Py_INCREF(array);
     return array;
+}
+
+/* Lowest and one past the highest address of a non-empty array. */
+static void extent(PyArrayObject *array, const char **low, const char **high)
+{
+    *low = *high = PyArray_BYTES(array);
+    for (int i = 0; i < PyArray_NDIM(array); i++) {
+        npy_intp reach = PyArray_STRIDE(array, i) * (PyArray_DIM(array, i) - 1);
+        *(reach < 0 ? low : high) += reach;
+    }
+    *high += PyArray_ITEMSIZE(array);
 }
 
 int sg_array_separate(PyArrayObject *a, const char *a_name, PyArrayObject *b, const char *b_name)
 {
     if (!a || !b || PyArray_SIZE(a) == 0 || PyArray_SIZE(b) == 0)
         return 0;
-    const char *low[2], *high[2];
-    PyArrayObject *both[2] = {a, b};
-    for (int k = 0; k < 2; k++) {
-        low[k] = high[k] = PyArray_BYTES(both[k]);
-        for (int i = 0; i < PyArray_NDIM(both[k]); i++) {
-            npy_intp reach = PyArray_STRIDE(both[k], i) * (PyArray_DIM(both[k], i) - 1);
-            if (reach < 0)
-                low[k] += reach;
-            else
-                high[k] += reach;
-        }
-        high[k] += PyArray_ITEMSIZE(both[k]);
-    }
-    if (low[0] < high[1] && low[1] < high[0]) {
+    const char *a_low, *a_high, *b_low, *b_high;
+    extent(a, &a_low, &a_high);
+    extent(b, &b_low, &b_high);
+    if (a_high <= b_low || b_high <= a_low)
+        return 0;
+    /* Columns of one array may interleave without sharing an element; NumPy solves that, up to a cap on the work. */
+    PyObject *numpy  = PyImport_ImportModule("numpy");
+    PyObject *shared = numpy ? PyObject_CallMethod(numpy, "shares_memory", "OOi", a, b, 1000000) : NULL;
+    Py_XDECREF(numpy);
+    int share = shared ? PyObject_IsTrue(shared) : 1;
+    Py_XDECREF(shared);
+    PyErr_Clear();
+    if (share) {
         PyErr_Format(PyExc_ValueError, "%s and %s share memory; pass separate arrays", a_name, b_name);
         return -1;
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The one place where Python objects become C arrays. Strict: the dtype must match exactly, nothing is cast; the shape must
- * match a specification; strided input is copied into contiguous memory when the kernel needs that, never misread.
+ * match a specification; strided input is copied into contiguous memory when the kernel needs that, never misread. A masked array
+ * is refused: what it masks is not data.
  *
  * A shape specification is a string of dimensions: "n_col n_lay", "n_col n_lay+1", "n 18". The first array that uses a name
  * fixes its value, later ones must agree, and the message of a mismatch names the argument and both shapes:
@@ -46,11 +47,12 @@ enum {
 /* New reference, or NULL with an exception set. */
 PyArrayObject *sg_array_in(sg_dims *dims, PyObject *object, const char *name, int type, const char *shape, int flags);
 
-/* An output array of the caller: exact dtype and shape, writable, aligned, C-contiguous unless SG_STRIDED. With object == None a
+/* An output array of the caller: exact dtype and shape, writable, aligned, C-contiguous unless SG_STRIDED (then without
+ * elements that overlap each other). With object == None a
  * new array is made (every dimension must be known). New reference. */
 PyArrayObject *sg_array_out(sg_dims *dims, PyObject *object, const char *name, int type, const char *shape, int flags);
 
-/* ValueError when two arrays share memory, naming both: kernels take const inputs and separate outputs. */
+/* ValueError when two arrays share an element, naming both: kernels take const inputs and separate outputs. */
 int sg_array_separate(PyArrayObject *a, const char *a_name, PyArrayObject *b, const char *b_name);
 
 /* Raises the exception that SG_STATUS_LIST pairs with the status; returns NULL so that callers can return it. */

@@ -11,7 +11,8 @@ int sg_bind_exceptions(PyObject *module);
 #define SG_BIND_ROOMS(X) \
     X(base)              \
     X(nn)                \
-    X(store)
+    X(store)             \
+    X(test)
 
 #define X(room) int sg_bind_##room(PyObject *module);
 SG_BIND_ROOMS(X)
