@@ -34,9 +34,10 @@ int sg_threads_blocks(size_t n_blocks, int num_threads, int (*body)(void *contex
         }
         return 0;
     }
-    int           result = 0;
-    size_t        failed = n_blocks;
-    atomic_size_t next   = 0;
+    int             result = 0;
+    size_t          failed = n_blocks;
+    atomic_size_t   next   = 0;
+    pthread_mutex_t lock   = PTHREAD_MUTEX_INITIALIZER; /* guards result and failed */
 #pragma omp parallel num_threads(n)
     {
         for (;;) {
@@ -46,11 +47,12 @@ int sg_threads_blocks(size_t n_blocks, int num_threads, int (*body)(void *contex
             int r = body(context, block, omp_get_thread_num());
             if (r) {
                 atomic_store(&next, n_blocks);
-#pragma omp critical(sg_threads_failure)
+                pthread_mutex_lock(&lock);
                 if (block < failed) {
                     failed = block;
                     result = r;
                 }
+                pthread_mutex_unlock(&lock);
                 break;
             }
         }
