@@ -12,7 +12,8 @@ int sg_bind_exceptions(PyObject *module);
     X(base)              \
     X(nn)                \
     X(store)             \
-    X(test)
+    X(test)              \
+    X(column)
 
 #define X(room) int sg_bind_##room(PyObject *module);
 SG_BIND_ROOMS(X)
