@@ -11,7 +11,7 @@ from simgraft._core import (
     NotFiniteError,
 )
 
-from simgraft import explore, gate
+from simgraft import explore, gate, nn
 from simgraft.profile import profile
 from simgraft.trial import Trial
 

@@ -1,0 +1,21 @@
+"""Neural networks: build, train, evaluate.
+
+A specification (:class:`MLP`, or :class:`Model` for any graph of layers) is built into a :class:`Network`, which :func:`fit` trains.
+Layers come from the operator table of the C core: their classes are ``Dense``, ``Activation``, ``Add`` and so on.
+"""
+
+from simgraft import _core
+from simgraft.nn import loss, schedule
+from simgraft.nn.callbacks import EarlyStopping
+from simgraft.nn.history import History
+from simgraft.nn.layers import ACTIVATIONS, LAYERS, Input
+from simgraft.nn.loss import MAE, MSE, Huber, Hybrid
+from simgraft.nn.network import MLP, Model, Network
+from simgraft.nn.optimizers import SGD, Adam, AdamW
+from simgraft.nn.training import Training, fit
+
+INITIALIZERS = dict(_core.nn_initializers())
+globals().update(LAYERS)
+
+__all__ = ["ACTIVATIONS", "Adam", "AdamW", "EarlyStopping", "History", "Huber", "Hybrid", "INITIALIZERS", "Input", "MAE", "MLP", "MSE",
+           "Model", "Network", "SGD", "Training", "fit", "loss", "schedule", *LAYERS]

@@ -1,0 +1,119 @@
+"""Layers as functions of symbolic values. The classes are made from the operator table of the C core."""
+
+import keyword
+
+from simgraft import _core
+
+_TABLE = {entry["name"]: entry for entry in _core.nn_ops()}
+
+
+class Value:
+    """A symbolic result of a layer; layers are called on values to make new ones."""
+
+    def __init__(self, op, inputs, attributes):
+        self.op, self.inputs, self.attributes = op, tuple(inputs), dict(attributes)
+
+    def __repr__(self):
+        return f"<{self.op} {self.attributes}>"
+
+
+def Input(shape):
+    """Start of a network: a part of its input row.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        Shape of one row, channels last.
+
+    Returns
+    -------
+    Value
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> x = nn.Input(3)
+    >>> h = nn.Dense(8, "tanh")(x)
+    >>> y = nn.Dense(1)(nn.Concatenate()(h, x))
+    >>> nn.Network.from_graph(x, y, seed=1).n_parameters
+    44
+    """
+    return Value("input", (), {"shape": shape})
+
+
+def nodes_of(inputs, output):
+    """Nodes (operator, inputs, attributes) in an order in which inputs come first; the output is the last."""
+    number, nodes = {}, []
+    for value in inputs:
+        number[id(value)] = len(nodes)
+        nodes.append((value.op, (), value.attributes))
+    stack = [(output, False)]
+    while stack:
+        value, ready = stack.pop()
+        if id(value) in number:
+            continue
+        if ready:
+            number[id(value)] = len(nodes)
+            nodes.append((value.op, tuple(number[id(v)] for v in value.inputs), value.attributes))
+            continue
+        if value.op == "input":
+            raise ValueError("inputs: the output depends on an Input that is not in the list")
+        stack.append((value, True))
+        stack.extend((v, False) for v in reversed(value.inputs))
+    return nodes
+
+
+class Layer:
+    """A layer that has not been placed in a network yet; call it on one or more values."""
+
+    _op = None
+
+    def __call__(self, *values):
+        for value in values:
+            if not isinstance(value, Value):
+                raise TypeError(f"{type(self).__name__}: expected values made by nn.Input or layers, got {type(value).__name__}")
+        return Value(self._op, values, {k: v for k, v in vars(self).items() if v is not None})
+
+    def __repr__(self):
+        shown = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if v is not None)
+        return f"{type(self).__name__}({shown})"
+
+
+def _describe(attribute):
+    kind = {"int": "int", "float": "float", "ints": "int or tuple of int"}.get(attribute["type"])
+    if kind is None:
+        kind = "{" + ", ".join(f'"{c}"' for c in attribute["choices"]) + "}"
+    default = "" if attribute["default"] is None else f", default {attribute['default']!r}"
+    return f"{attribute['name']} : {kind}{default}\n    {attribute['doc'][0].upper()}{attribute['doc'][1:]}."
+
+
+def _layer_class(entry):
+    """A class whose constructor takes the attributes of the operator, required ones first."""
+    attributes = sorted(entry["attributes"], key=lambda a: a["default"] is not None or a["type"] == "float")
+    names = [a["name"] for a in attributes]
+    defaults = {a["name"]: a["default"] for a in attributes}
+    required = {a["name"] for a in attributes if a["default"] is None and a["type"] != "float"}
+    title = "".join(part.capitalize() for part in entry["name"].split("_"))
+
+    def __init__(self, *args, **kwargs):
+        if len(args) > len(names):
+            raise TypeError(f"{title}: expected at most {len(names)} arguments ({', '.join(names)}), got {len(args)}")
+        given = dict(zip(names, args))
+        for key, value in kwargs.items():
+            if key not in names or key in given:
+                raise TypeError(f"{title}: unexpected argument '{key}'; it takes {', '.join(names) or 'none'}")
+            given[key] = value
+        for key in names:
+            if key in required and key not in given:
+                raise TypeError(f"{title}: missing argument '{key}'")
+            setattr(self, key, given.get(key, defaults[key]))
+
+    text = entry["doc"]
+    if attributes:
+        text += "\n\nParameters\n----------\n" + "\n".join(_describe(a) for a in attributes)
+    assert not any(keyword.iskeyword(name) for name in names)
+    return type(title, (Layer,), {"__init__": __init__, "__doc__": text, "_op": entry["name"], "__module__": "simgraft.nn"})
+
+
+LAYERS = {cls.__name__: cls for cls in (_layer_class(e) for name, e in _TABLE.items() if name != "input")}
+ACTIVATIONS = tuple(next(a for a in _TABLE["activation"]["attributes"] if a["name"] == "activation")["choices"])

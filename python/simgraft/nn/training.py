@@ -1,0 +1,366 @@
+"""The training loop. Whole epochs run in the C core; Python looks after data, schedules, callbacks and checkpoints."""
+
+import hashlib
+import json
+import logging
+import os
+import time
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from simgraft import _core
+from simgraft.nn.callbacks import EarlyStopping
+from simgraft.nn.history import History
+from simgraft.nn.loss import MSE
+from simgraft.nn.network import _seed
+from simgraft.nn.optimizers import Adam
+from simgraft.nn.schedule import as_schedule
+
+_log = logging.getLogger("simgraft")
+_KIND, _VERSION = "training-checkpoint", 1
+
+
+class Training:
+    """What callbacks see after each epoch.
+
+    Attributes
+    ----------
+    network : Network
+        With the weights of this epoch (their moving average if the optimiser keeps one).
+    epoch, epochs : int
+        Number of the finished epoch, counted from 1, and of all.
+    history : History
+    metrics : dict
+        Metrics of this epoch so far.
+    """
+
+    def __init__(self, network, epochs, history):
+        self.network, self.epochs, self.history = network, epochs, history
+        self.stop_reason = None
+
+    @property
+    def epoch(self):
+        return len(self.history)
+
+    @property
+    def metrics(self):
+        return self.history.rows[-1]
+
+    def stop(self, reason):
+        """End the training after this epoch."""
+        self.stop_reason = reason
+
+    @staticmethod
+    def value(row, metric):
+        """A metric of an epoch; an error that lists what there is if it is missing."""
+        if metric not in row:
+            raise ValueError(f"there is no metric '{metric}'; there are {', '.join(row)}")
+        return row[metric]
+
+
+class _Arrays:
+    """Training data in memory."""
+
+    def __init__(self, arrays, name):
+        if not 2 <= len(arrays) <= 3:
+            raise ValueError(f"{name}: expected (x, y) or (x, y, weight), got {len(arrays)} arrays")
+        self.x, self.y, self.weight = (*arrays, None)[:3]
+        labels = ("x", "y", "weight") if name == "batches" else ("validation x", "validation y", "validation weight")
+        for array, label in zip((self.x, self.y, self.weight), labels):
+            if array is not None:
+                _check_finite(array, label)
+        self.n = len(self.x)
+
+    def describe(self):
+        return {"x": list(self.x.shape), "y": list(self.y.shape), "weighted": self.weight is not None}
+
+
+def _check_finite(array, name):
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(array).__name__}")
+    if array.ndim == 0 or len(array) == 0:
+        raise ValueError(f"{name}: expected at least one row, got shape {array.shape}")
+    step = max(1, 2**20 // max(1, array[0].size))
+    for first in range(0, len(array), step):
+        bad = ~np.isfinite(array[first:first + step])
+        if bad.any():
+            index = np.argwhere(bad)[0]
+            index[0] += first
+            value = array[tuple(index)]
+            raise _core.NotFiniteError(f"{name}[{', '.join(map(str, index))}] is {'NaN' if np.isnan(value) else 'infinite'}")
+
+
+class _Stream:
+    """Training data that come as batches."""
+
+    def __init__(self, source):
+        self.source = source
+        try:
+            self.n_batches = len(source)
+        except TypeError:
+            self.n_batches = None
+
+    def describe(self):
+        return {"stream": type(self.source).__name__}
+
+
+def _data(data, name):
+    if isinstance(data, (tuple, list)):
+        return _Arrays(data, name)
+    if hasattr(data, "epoch"):
+        return _Stream(data)
+    raise TypeError(f"{name}: expected (x, y) or (x, y, weight) or an object with .epoch(seed), got {type(data).__name__}")
+
+
+def _batch(item):
+    x, y, weight = (*item, None)[:3]
+    return x, y, weight
+
+
+def _epoch_seed(seed, epoch):
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class _Run:
+    """One call of fit."""
+
+    def __init__(self, network, batches, validation, loss, optimizer, epochs, batch_size, seed, callbacks, checkpoint, num_threads):
+        self.network, self.loss, self.optimizer = network, loss, optimizer
+        self.epochs, self.batch_size, self.seed = epochs, batch_size, seed
+        self.callbacks = list(callbacks)
+        self.data = _data(batches, "batches")
+        self.validation = None if validation is None else _data(validation, "validation")
+        self.checkpoint = None if checkpoint is None else os.fspath(checkpoint)
+        self.schedule = as_schedule(optimizer.rate)
+        if isinstance(self.data, _Arrays):
+            for n, what in ((batch_size, "batch_size"), (self.data.n, "batches")):
+                if n % loss.rows_per_group:
+                    raise ValueError(f"{what}: the loss compares groups of {loss.rows_per_group} rows, got {n} rows")
+        stopper = next((c for c in self.callbacks if isinstance(c, EarlyStopping)), None)
+        monitor = stopper.metric if stopper else "validation_loss" if self.validation else "loss"
+        self.history = History(monitor, stopper.mode if stopper else "min")
+        self.best = None
+        self.trainer = _core.Trainer(
+            network._graph, network.parameters, loss._pair(), optimizer._pair(), loss._column_weight(network.dtype),
+            optimizer.clip_norm or 0.0, optimizer.clip_value or 0.0, optimizer.ema or 0.0, num_threads or 0)
+
+    @property
+    def weights(self):
+        """The weights that count: the moving average if there is one."""
+        return self.trainer.parameters if self.trainer.ema is None else self.trainer.ema
+
+    # ------------------------------------------------------------------------------------------------ one epoch
+    def train_epoch(self, progress):
+        epoch = len(self.history)
+        data, rows = self.data, self.history.rows
+        if isinstance(data, _Arrays):
+            n = -(-data.n // self.batch_size)
+            rate = np.ascontiguousarray(self.schedule.at(epoch + np.arange(n) / n, self.epochs, rows), float)
+            order = _core.nn_shuffle(self.seed, epoch, data.n, self.loss.rows_per_group)
+            loss = self.trainer.epoch(data.x, data.y, data.weight, order, self.batch_size, rate, progress)
+            return loss, float(rate[-1])
+        total, count, done, rate = 0.0, 0, 0, np.nan
+        for item in data.source.epoch(_epoch_seed(self.seed, epoch)):
+            x, y, weight = _batch(item)
+            share = done / data.n_batches if data.n_batches else 0.0
+            rate = float(self.schedule.at(epoch + share, self.epochs, rows))
+            total += len(x) * self.trainer.epoch(x, y, weight, None, len(x), np.array([rate]))
+            count += len(x)
+            done += 1
+            progress(done, max(done, data.n_batches or 2 * done))
+        if not count:
+            raise ValueError("batches: an epoch gave no batch")
+        data.n_batches = done
+        return total / count, rate
+
+    def validation_loss(self):
+        data = self.validation
+        if isinstance(data, _Arrays):
+            return self.trainer.evaluate(data.x, data.y, data.weight, None, self.weights)[0]
+        total, count = 0.0, 0
+        for item in data.source.epoch(0):
+            x, y, weight = _batch(item)
+            total += len(x) * self.trainer.evaluate(x, y, weight, None, self.weights)[0]
+            count += len(x)
+        if not count:
+            raise ValueError("validation: an epoch gave no batch")
+        return total / count
+
+    def finish_epoch(self, training, loss, rate):
+        row = {"loss": loss, "rate": rate}
+        self.history.rows.append(row)
+        try:
+            if self.validation is not None:
+                row["validation_loss"] = self.validation_loss()
+            raw = None
+            if self.trainer.ema is not None and self.callbacks:
+                raw = self.trainer.parameters.copy()
+                self.trainer.parameters[:] = self.trainer.ema
+            try:
+                for callback in self.callbacks:
+                    row.update({k: float(v) for k, v in (callback(training) or {}).items()})
+            finally:
+                if raw is not None:
+                    self.trainer.parameters[:] = raw
+            value = training.value(row, self.history.monitor)
+        except BaseException:
+            self.history.rows.pop()  # an epoch counts when all its metrics are known
+            raise
+        sign = 1 if self.history.mode == "min" else -1
+        if self.best is None or sign * value < sign * self.history.best:
+            self.best = self.weights.copy()
+            self.history.best_epoch = len(self.history)
+
+    # ----------------------------------------------------------------------------------------------- checkpoints
+    def fingerprint(self):
+        """What must be the same for a checkpoint to be continued."""
+        column = self.loss._column_weight(self.network.dtype)
+        return {
+            "network": self.network.spec, "loss": list(self.loss._pair()), "optimizer": list(self.optimizer._pair()),
+            "column_weight": None if column is None else hashlib.sha256(column.tobytes()).hexdigest(),
+            "rate": repr(self.schedule), "clip_norm": self.optimizer.clip_norm, "clip_value": self.optimizer.clip_value,
+            "ema": self.optimizer.ema, "batch_size": self.batch_size, "seed": self.seed, "data": self.data.describe(),
+            "monitor": self.history.monitor,
+        }
+
+    def save(self):
+        items = {"parameters": self.trainer.parameters}
+        items.update({f"slot{i}": slot for i, slot in enumerate(self.trainer.slots)})
+        if self.trainer.ema is not None:
+            items["ema"] = self.trainer.ema
+        if self.best is not None:
+            items["best"] = self.best
+        items["state"] = json.dumps({"fingerprint": self.fingerprint(), "step": self.trainer.step, "history": self.history.to_dict()})
+        _core.container_write(self.checkpoint, _KIND, _VERSION, items)
+
+    def load(self):
+        items = _core.container_read(self.checkpoint, _KIND, _VERSION)
+        state = json.loads(items["state"])
+        mine = json.loads(json.dumps(self.fingerprint()))
+        for key, value in mine.items():
+            if state["fingerprint"].get(key) != value:
+                raise ValueError(f"checkpoint: {self.checkpoint} was written by a training with another {key}; "
+                                 "give another path or remove the file")
+        self.trainer.parameters[:] = items["parameters"]
+        for i, slot in enumerate(self.trainer.slots):
+            slot[:] = items[f"slot{i}"]
+        if self.trainer.ema is not None:
+            self.trainer.ema[:] = items["ema"]
+        self.best = items.get("best")
+        self.trainer.step = state["step"]
+        self.history = History.from_dict(state["history"])
+        _log.info("training goes on from %s after epoch %d", self.checkpoint, len(self.history))
+
+    def put_back(self):
+        """The best weights; without a finished epoch the current ones."""
+        self.trainer.parameters[:] = self.weights if self.best is None else self.best
+
+
+def fit(network, batches, *, validation=None, loss=None, optimizer=None, epochs=100, batch_size=256, seed=0, callbacks=(),
+        checkpoint=None, num_threads=None, progress=True):
+    """Train a network; its ``parameters`` are those of the best epoch afterwards.
+
+    The best epoch is that of the smallest validation loss, or of the metric of an :class:`EarlyStopping` among the callbacks, or,
+    with neither, of the smallest training loss.
+
+    Parameters
+    ----------
+    network : Network
+        Trained in place.
+    batches : (x, y) or (x, y, weight) or object with ``.epoch(seed)``
+        Arrays (n, n_in), (n, n_out), (n,) of the network's dtype, shuffled in every epoch; or a source whose ``epoch(seed)``
+        iterates over such batches.
+    validation : like ``batches``, optional
+        Not trained on.
+    loss : loss of ``nn.loss``, optional
+        Default :class:`MSE`.
+    optimizer : Adam, AdamW or SGD, optional
+        Default :class:`Adam`.
+    epochs : int
+        >= 1.
+    batch_size : int
+        Rows per step when arrays are given; the last batch of an epoch may be smaller.
+    seed : int
+        Of the order of rows.
+    callbacks : list of callable
+        Called after each epoch with a :class:`Training`; a returned dict of numbers joins the metrics.
+    checkpoint : path, optional
+        Written after each epoch. If the file exists, training goes on from it, and ends with the same bits as if it had never been
+        interrupted.
+    num_threads : int, optional
+        Default: ``OMP_NUM_THREADS`` or all CPUs. The weights have the same bits for any number.
+    progress : bool
+        Show a bar with loss and remaining time.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    DivergedError
+        If the loss becomes NaN or infinite; the message names epoch and step. The best weights so far are put back, and the
+        exception carries the ``history``.
+    NotFiniteError, TypeError, ValueError
+        For data that do not fit; the message names the argument.
+
+    Notes
+    -----
+    Ctrl-C ends the training cleanly: the best weights are put back and the history says "interrupted".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simgraft import nn
+    >>> x = np.random.default_rng(1).uniform(-1, 1, (512, 2)).astype(np.float32)
+    >>> y = np.sin(3 * x[:, :1]) * x[:, 1:]
+    >>> network = nn.MLP([32, 32], "tanh").build(2, 1, seed=1)
+    >>> history = nn.fit(network, (x, y), optimizer=nn.Adam(1e-2), epochs=40, batch_size=64, seed=1, progress=False)
+    >>> bool(history.best < 0.1 * history["loss"][0])
+    True
+    """
+    if not isinstance(epochs, (int, np.integer)) or epochs < 1:
+        raise ValueError(f"epochs: expected an integer >= 1, got {epochs!r}")
+    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise ValueError(f"batch_size: expected an integer >= 1, got {batch_size!r}")
+    run = _Run(network, batches, validation, loss or MSE(), optimizer or Adam(), epochs, int(batch_size), _seed(seed), callbacks,
+               checkpoint, num_threads)
+    if run.checkpoint is not None and os.path.exists(run.checkpoint):
+        run.load()
+    training = Training(network, epochs, run.history)
+    before, start = run.history.seconds, time.monotonic()
+    bar = tqdm(total=epochs, initial=len(run.history), disable=not progress, unit="epoch", mininterval=0.1,
+               bar_format="{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]")
+
+    def advance(done, total):
+        bar.n = len(run.history) + done / total
+        bar.update(0)
+
+    stopped = run.history.stopped if run.history.stopped not in ("", "finished") else "finished"
+    try:
+        while len(run.history) < epochs and stopped == "finished":
+            value, rate = run.train_epoch(advance)
+            run.finish_epoch(training, value, rate)
+            run.history.seconds = before + time.monotonic() - start
+            bar.n = len(run.history)
+            bar.set_postfix({k: f"{v:.4g}" for k, v in run.history.rows[-1].items() if k != "rate"})
+            stopped = run.history.stopped = training.stop_reason or "finished"
+            if run.checkpoint is not None:
+                run.save()
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+        _log.warning("training interrupted in epoch %d; the weights of epoch %d are kept", len(run.history) + 1,
+                     run.history.best_epoch)
+    except _core.DivergedError as error:
+        run.history.stopped = "diverged"
+        failure = _core.DivergedError(f"training diverged in epoch {len(run.history) + 1}: {error}; the weights of epoch "
+                                      f"{run.history.best_epoch} were put back")
+        failure.history = run.history
+        raise failure from None
+    finally:
+        bar.close()
+        run.put_back()
+    run.history.stopped = stopped
+    run.history.seconds = before + time.monotonic() - start
+    return run.history
