@@ -7,6 +7,8 @@ DATA   ?= $(wildcard ../shared/data)
 VENV   := .venv
 BIN    := $(VENV)/bin
 BUILD  := build/venv
+# cmake, ctest and ninja come with pip where the system has none.
+export PATH := $(abspath $(BIN)):$(PATH)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # The code the extension is built from; the Python side is installed editable and needs no rebuild.
@@ -62,9 +64,9 @@ $(VENV)/.bench: $(VENV)/.installed
 
 # AddressSanitizer and UndefinedBehaviorSanitizer under the C tests and the core Python tests.
 check-asan: setup
-	$(BIN)/cmake -S . -B build/asan -G Ninja -DSG_SANITIZE=ON -DSG_WERROR=ON -DSG_TESTS=ON -DSG_IN_PLACE=OFF \
+	cmake -S . -B build/asan -G Ninja -DSG_SANITIZE=ON -DSG_WERROR=ON -DSG_TESTS=ON -DSG_IN_PLACE=OFF \
 	    -DCMAKE_BUILD_TYPE=Debug -DPython_EXECUTABLE=$(abspath $(BIN)/python)
-	$(BIN)/cmake --build build/asan
+	cmake --build build/asan
 	ctest --test-dir build/asan --output-on-failure --no-tests=error
 	BIN=$(abspath $(BIN)) sh tools/pytest-asan.sh build/asan
 
