@@ -2,6 +2,9 @@
 /* Binds csrc/base: status table, instruction set, test allocator, and (for tests) random numbers and vector math. */
 #include "bindings/convert.h"
 
+#include <cblas.h>
+#include <hdf5.h>
+
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/philox.h"
@@ -68,6 +71,16 @@ static PyObject *threads_resolve(PyObject *self, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "i|n", &num_threads, &n_blocks))
         return NULL;
     return PyLong_FromLong(sg_threads_resolve(num_threads, (size_t)n_blocks));
+}
+
+static PyObject *library_versions(PyObject *self, PyObject *ignored)
+{
+    (void)self, (void)ignored;
+    unsigned major = 0, minor = 0, release = 0;
+    if (H5get_libversion(&major, &minor, &release) < 0)
+        return PyErr_Format(PyExc_RuntimeError, "the HDF5 library does not tell its version");
+    PyObject *hdf5 = PyUnicode_FromFormat("%u.%u.%u", major, minor, release);
+    return Py_BuildValue("{sNss}", "hdf5", hdf5, "openblas", openblas_get_config());
 }
 
 /* The input of a function that takes float32 or float64: the dtype of the array decides. */
@@ -243,6 +256,7 @@ static PyMethodDef methods[] = {
     {"memory_fail_after", memory_fail_after, METH_VARARGS,
      "memory_fail_after(n, keep_failing=False) -> int\n\nFail the n-th allocation from now; for tests."},
     {"threads_resolve", threads_resolve, METH_VARARGS, "threads_resolve(num_threads, n_blocks) -> int"},
+    {"library_versions", library_versions, METH_NOARGS, "library_versions() -> dict of the libraries linked in"},
     {"vmath", vmath, METH_VARARGS,
      "vmath(name, x, n=0) -> array\n\nElementary function of a float32 or float64 array (n,); powi and root take n."},
     {"philox_blocks", philox_blocks, METH_VARARGS,

@@ -12,6 +12,7 @@ from simgraft._core import (
 )
 
 from simgraft import explore, gate, nn
+from simgraft.config import show_config
 from simgraft.profile import profile
 from simgraft.trial import Trial
 
