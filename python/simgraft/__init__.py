@@ -11,9 +11,12 @@ from simgraft._core import (
     NotFiniteError,
 )
 
-from simgraft import explore, gate, nn
+from simgraft import explore, gate, nn, sampling
 from simgraft.config import show_config
+from simgraft.dataset import Dataset
+from simgraft.kernel import Kernel
 from simgraft.profile import profile
 from simgraft.trial import Trial
+from simgraft.variables import Var
 
 __version__ = _core.__version__
