@@ -71,6 +71,7 @@ class _Arrays:
             if array is not None:
                 _check_finite(array, label)
         self.n = len(self.x)
+        self.n_batches = None
 
     def describe(self):
         return {"x": list(self.x.shape), "y": list(self.y.shape), "weighted": self.weight is not None}
@@ -92,7 +93,8 @@ def _check_finite(array, name):
 
 
 class _Stream:
-    """Training data that come as batches."""
+    """Training data that come as batches. How many make an epoch is known from ``len`` or from the epoch before; schedules that change
+    within an epoch need it."""
 
     def __init__(self, source):
         self.source = source
@@ -155,7 +157,7 @@ class _Run:
         epoch = len(self.history)
         data, rows = self.data, self.history.rows
         if isinstance(data, _Arrays):
-            n = -(-data.n // self.batch_size)
+            n = data.n_batches = -(-data.n // self.batch_size)
             rate = np.ascontiguousarray(self.schedule.at(epoch + np.arange(n) / n, self.epochs, rows), float)
             order = _core.nn_shuffle(self.seed, epoch, data.n, self.loss.rows_per_group)
             loss = self.trainer.epoch(data.x, data.y, data.weight, order, self.batch_size, rate, progress)
@@ -231,7 +233,8 @@ class _Run:
             items["ema"] = self.trainer.ema
         if self.best is not None:
             items["best"] = self.best
-        items["state"] = json.dumps({"fingerprint": self.fingerprint(), "step": self.trainer.step, "history": self.history.to_dict()})
+        items["state"] = json.dumps({"fingerprint": self.fingerprint(), "step": self.trainer.step, "n_batches": self.data.n_batches,
+                                     "history": self.history.to_dict()})
         _core.container_write(self.checkpoint, _KIND, _VERSION, items)
 
     def load(self):
@@ -248,7 +251,7 @@ class _Run:
         if self.trainer.ema is not None:
             self.trainer.ema[:] = items["ema"]
         self.best = items.get("best")
-        self.trainer.step = state["step"]
+        self.trainer.step, self.data.n_batches = state["step"], state["n_batches"]
         self.history = History.from_dict(state["history"])
         _log.info("training goes on from %s after epoch %d", self.checkpoint, len(self.history))
 

@@ -1,0 +1,326 @@
+"""Every operator and loss of the tables against numerical derivatives. A new operator is picked up without a change here."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from simgraft import _core
+
+OPS = {op["name"]: op for op in _core.nn_ops() if op["name"] != "input"}
+LOSSES = {loss["name"]: loss for loss in _core.nn_losses()}
+SIZES = (1, 2, 3, 5, 7, 17, 33)  # below, at and above vector widths and tile heights, never a round number
+
+
+def draw_attribute(rng, attribute):
+    """A random value inside the range of the table; None where the default is as good as any."""
+    if attribute["type"] == "choice":
+        return str(rng.choice(attribute["choices"]))
+    if attribute["type"] == "float":
+        return float(rng.uniform(max(attribute["low"], 0.2), min(attribute["high"], 1.5)))
+    return int(rng.integers(max(attribute["low"], 0), 20))
+
+
+def draw_attributes(rng, op, force=None):
+    return {a["name"]: draw_attribute(rng, a) for a in op["attributes"]} | (force or {})
+
+
+def variants(op):
+    """Choices are not left to chance: one case for each."""
+    choices = [[(a["name"], c) for c in a["choices"]] for a in op["attributes"] if a["type"] == "choice"]
+    return [dict(pairs) for pairs in itertools.product(*choices)]
+
+
+CASES = [pytest.param(name, force, id="-".join([name, *force.values()])) for name in OPS for force in variants(OPS[name])]
+
+
+def make_graph(rng, make_nodes):
+    """Random attributes can contradict each other (slice beyond the last channel): draw until the rule accepts them."""
+    for _ in range(500):
+        try:
+            return _core.Graph(make_nodes(rng))
+        except ValueError:
+            continue
+    raise AssertionError("no valid attributes found in 500 draws")
+
+
+def bare(rng, name, force):
+    """Inputs -> operator, nothing else. Rank 1 or 2."""
+    op = OPS[name]
+    n = int(rng.integers(op["min_inputs"], min(op["max_inputs"], 3) + 1))
+    shape = (int(rng.choice(SIZES)),) if rng.random() < 0.6 else (int(rng.choice((2, 3))), int(rng.choice(SIZES)))
+    nodes = [("input", (), {"shape": shape})] * n
+    return [*nodes, (name, tuple(range(n)), draw_attributes(rng, op, force))]
+
+
+def branched(rng, name, force):
+    """Two inputs, a value used by three nodes, the operator twice, once fed with the same value in every place."""
+    op, units = OPS[name], int(rng.choice(SIZES))
+    n = op["min_inputs"]
+    attributes = draw_attributes(rng, op, force)
+    nodes = [
+        ("input", (), {"shape": int(rng.choice(SIZES))}),
+        ("input", (), {"shape": int(rng.choice(SIZES))}),
+        ("dense", (0,), {"units": units, "activation": "tanh"}),
+        ("dense", (1,), {"units": units, "activation": "swish"}),
+        (name, (2, 3, 2, 3)[:n] if n > 1 else (2,), attributes),
+        (name, (2,) * n, attributes),
+    ]
+    return [*nodes, ("concatenate", (4, 2, 3, 5), {}), ("dense", (6,), {"units": 3, "activation": "softsign"})]
+
+
+def numeric_gradient(graph, p, x, d_y):
+    """Central differences in double. With h = 1e-5 the truncation error h^2 f''' / 6 and the round-off eps f / h are both of order
+    1e-10 of the values of order one here, far below the 1e-6 allowed and the 1 that a wrong sign makes."""
+    h = 1e-5
+
+    def slope(vector, along, f):
+        gradient = np.empty(vector.size)
+        flat = vector.reshape(-1)
+        for i in range(vector.size):
+            keep = flat[i]
+            flat[i] = keep + h
+            up = f()
+            flat[i] = keep - h
+            gradient[i] = (up - f()) / (2 * h)
+            flat[i] = keep
+        return gradient.reshape(along)
+
+    def value():
+        return float((graph.forward(p, x) * d_y).sum())
+
+    return slope(p, p.shape, value), slope(x, x.shape, value)
+
+
+def error(numeric, analytic):
+    """Largest difference over the largest size; what the tolerances of the table bound."""
+    if numeric.size == 0:
+        return 0.0
+    scale = max(np.abs(numeric).max(), 1e-3)
+    return float(np.abs(numeric - analytic).max() / scale)
+
+
+def point(rng, graph, rows=3):
+    """Parameters, inputs and a direction, exactly representable in float so that both precisions see the same point."""
+    p = rng.normal(0, 0.5, graph.n_parameters).astype(np.float32)
+    x = rng.normal(0, 1, (rows, graph.n_in)).astype(np.float32)
+    d_y = rng.normal(0, 1, (rows, graph.n_out)).astype(np.float32)
+    return p, x, d_y
+
+
+@pytest.mark.parametrize("build", (bare, branched), ids=("bare", "branched"))
+@pytest.mark.parametrize("name, force", CASES)
+def test_gradients_of_every_operator(name, force, build):
+    rng = np.random.default_rng([hash_of(name + "".join(force.values())), build is bare])
+    for _ in range(3):
+        graph = make_graph(rng, lambda r: build(r, name, force))
+        p, x, d_y = point(rng, graph)
+        p64, x64, d_y64 = (a.astype(np.float64) for a in (p, x, d_y))
+        numeric = numeric_gradient(graph, p64, x64, d_y64)
+        for found, tolerance in ((graph.backward(p64, x64, d_y64), OPS[name]["tolerance_f64"]),
+                                 (graph.backward(p, x, d_y), OPS[name]["tolerance_f32"])):
+            for analytic, expected in zip(found, numeric):
+                assert error(expected, analytic) <= tolerance
+
+
+def hash_of(text):
+    return sum(ord(c) * 31**i for i, c in enumerate(text)) % 2**32
+
+
+def arrays_of(graph):
+    """Every gradient array by itself: each input, each parameter."""
+    nodes, first = graph.nodes(), 0
+    for node in nodes:
+        if node["op"] == "input":
+            size = int(np.prod(node["shape"]))
+            yield 1, np.s_[:, first:first + size]
+            first += size
+        for _, offset, shape in node["parameters"]:
+            yield 0, np.s_[offset:offset + int(np.prod(shape))]
+
+
+@pytest.mark.parametrize("name, force", CASES)
+def test_a_wrong_sign_in_any_gradient_array_is_noticed(name, force):
+    rng = np.random.default_rng(hash_of(name + "".join(force.values())))
+    graph = make_graph(rng, lambda r: bare(r, name, force))
+    p, x, d_y = (a.astype(np.float64) for a in point(rng, graph))
+    numeric, analytic = numeric_gradient(graph, p, x, d_y), graph.backward(p, x, d_y)
+    noticed = [which for which, part in arrays_of(graph)
+               if error(numeric[which][part], -analytic[which][part]) > max(OPS[name]["tolerance_f64"], OPS[name]["tolerance_f32"])]
+    silent = [which for which, part in arrays_of(graph) if not np.any(analytic[which][part])]
+    # An array whose gradient is zero everywhere (relu units that are all off) has no sign.
+    assert len(noticed) + len(silent) == len(list(arrays_of(graph)))
+    assert noticed
+
+
+@pytest.mark.parametrize("name, force", CASES)
+def test_rows_have_the_same_bits_in_any_batch(name, force):
+    rng = np.random.default_rng(hash_of(name + "".join(force.values())))
+    graph = make_graph(rng, lambda r: branched(r, name, force))
+    p, x, _ = point(rng, graph, rows=101)
+    whole = graph.forward(p, x, num_threads=2)
+    for size in (1, 2, 7, 100):
+        parts = [graph.forward(p, x[i:i + size], num_threads=1) for i in range(0, len(x), size)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.skipif(_core.isa_best() != "v4", reason="needs a CPU with AVX-512")
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("name, force", CASES)
+def test_avx2_and_avx512_give_the_same_bits(name, force, dtype):
+    rng = np.random.default_rng(hash_of(name + "".join(force.values())))
+    graph = make_graph(rng, lambda r: branched(r, name, force))
+    p, x, d_y = (a.astype(dtype) for a in point(rng, graph, rows=50))
+    found = []
+    try:
+        for isa in ("v3", "v4"):
+            _core.isa_set(isa)
+            found.append((graph.forward(p, x), *graph.backward(p, x, d_y)))
+    finally:
+        _core.isa_set("auto")
+    for a, b in zip(*found):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("isa", ("portable", "v2"))
+@pytest.mark.parametrize("name, force", CASES)
+def test_plain_instruction_sets_agree_to_round_off(name, force, isa):
+    rng = np.random.default_rng(hash_of(name + "".join(force.values())))
+    graph = make_graph(rng, lambda r: branched(r, name, force))
+    p, x, d_y = (a.astype(np.float64) for a in point(rng, graph, rows=20))
+    best = (graph.forward(p, x), *graph.backward(p, x, d_y))
+    try:
+        _core.isa_set(isa)
+        plain = (graph.forward(p, x), *graph.backward(p, x, d_y))
+    finally:
+        _core.isa_set("auto")
+    # Sums of at most 20 rows x 33 terms of order one, each rounded twice instead of once: about 1e3 eps.
+    for a, b in zip(plain, best):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * max(1, np.abs(b).max()))
+
+
+# ------------------------------------------------------------------------------------------------------------- losses
+LOSS_CASES = [pytest.param(name, {}, id=name) for name in LOSSES] + [
+    pytest.param("hybrid", {"alpha": 1.0, "group": 3}, id="hybrid-differences"),
+    pytest.param("huber", {"delta": 0.3}, id="huber-narrow"),
+]
+
+
+def loss_problem(rng, name, attributes, weighted, dtype):
+    """A linear network, so that the gradient of the loss is all there is."""
+    graph = _core.Graph([("input", (), {"shape": 4}), ("dense", (0,), {"units": 19})])
+    n = 30  # a multiple of all group sizes
+    p, x, y = (rng.normal(size=s).astype(np.float32).astype(dtype) for s in ((graph.n_parameters,), (n, 4), (n, 19)))
+    weight = rng.uniform(0.5, 2, n).astype(np.float32).astype(dtype) if weighted else None
+    column = rng.uniform(0.5, 2, 19).astype(np.float32).astype(dtype) if weighted else None
+    trainer = _core.Trainer(graph, p, (name, attributes), ("sgd", {}), column, num_threads=1)
+    return trainer, p, x, y, weight, column
+
+
+@pytest.mark.parametrize("weighted", (False, True), ids=("plain", "weighted"))
+@pytest.mark.parametrize("name, attributes", LOSS_CASES)
+def test_gradients_of_every_loss(name, attributes, weighted):
+    trainer, p, x, y, weight, _ = loss_problem(np.random.default_rng(5), name, attributes, weighted, np.float64)
+    analytic = trainer.gradient(x, y, weight)[1]
+    h = 1e-5
+    numeric = np.empty_like(p)
+    for i in range(p.size):
+        keep = p[i]
+        p[i] = keep + h
+        up = trainer.evaluate(x, y, weight)[0]
+        p[i] = keep - h
+        numeric[i] = (up - trainer.evaluate(x, y, weight)[0]) / (2 * h)
+        p[i] = keep
+    assert error(numeric, analytic) <= LOSSES[name]["tolerance_f64"]
+    assert error(numeric, -analytic) > LOSSES[name]["tolerance_f32"]  # the sign counts
+    trainer, p, x, y, weight, _ = loss_problem(np.random.default_rng(5), name, attributes, weighted, np.float32)
+    assert error(numeric, trainer.gradient(x, y, weight)[1]) <= LOSSES[name]["tolerance_f32"]
+
+
+def reference_loss(name, attributes, e, weight, column):
+    w = weight[:, None] * column
+    if name == "mse":
+        return np.mean(w * e**2)
+    if name == "mae":
+        return np.mean(w * abs(e))
+    if name == "huber":
+        delta = attributes.get("delta", 1.0)
+        return np.mean(w * np.where(abs(e) <= delta, e**2 / 2, delta * (abs(e) - delta / 2)))
+    alpha, group = attributes.get("alpha", 0.5), attributes.get("group", 2)
+    steps = e.reshape(-1, group, e.shape[1])
+    pair = weight.reshape(-1, group)
+    pair = (pair[:, 1:] + pair[:, :-1])[..., None] / 2 * column
+    return alpha * np.mean(pair * abs(np.diff(steps, axis=1))) + (1 - alpha) * np.mean(w * e**2)
+
+
+@pytest.mark.parametrize("name, attributes", LOSS_CASES)
+def test_losses_are_what_their_formula_says(name, attributes):
+    trainer, p, x, y, weight, column = loss_problem(np.random.default_rng(6), name, attributes, True, np.float64)
+    e = x @ p[:76].reshape(4, 19) + p[76:] - y
+    # 570 terms of order one: round-off of the mean below 1e-13.
+    assert trainer.evaluate(x, y, weight)[0] == pytest.approx(reference_loss(name, attributes, e, weight, column), rel=1e-13)
+
+
+# -------------------------------------------------------------------------------------------------------- wrong graphs
+@pytest.mark.parametrize("nodes, message", [
+    ([("input", (), {"shape": 3})], "nodes: expected 2 to 4096"),
+    ([("input", (), {"shape": 3}), ("dens", (0,), {})], 'no operator called "dens"'),
+    ([("input", (), {"shape": 3}), ("dense", (0,), {})], r"node 1 \(dense\): units: must be given"),
+    ([("input", (), {"shape": 3}), ("dense", (0,), {"units": 0})], r"node 1 \(dense\): units: expected an integer in \[1, "),
+    ([("input", (), {"shape": 3}), ("dense", (0,), {"unit": 3})], "dense has no attribute 'unit'"),
+    ([("input", (), {"shape": 3}), ("dense", (0,), {"units": 3, "activation": "tan"})], "activation: expected one of linear, relu"),
+    ([("input", (), {"shape": 3}), ("dense", (1,), {"units": 3})], r"node 1 \(dense\): inputs must be earlier nodes"),
+    ([("input", (), {"shape": 3}), ("add", (0,), {})], r"node 1 \(add\): inputs: expected 2 to 8, got 1"),
+    ([("input", (), {"shape": 3}), ("slice", (0,), {"start": 2, "stop": 4})], "expected start < stop <= 3 channels"),
+    ([("input", (), {"shape": 3}), ("input", (), {"shape": 4}), ("add", (0, 1), {})], "expected the same shape for all"),
+    ([("input", (), {"shape": 3}), ("dense", (0,), {"units": 2}), ("dense", (0,), {"units": 2})], r"node 1 \(dense\) is not used"),
+    ([("input", (), {"shape": (2**28, 2**28)}), ("activation", (0,), {})], "more than 268435456 elements"),
+])
+def test_a_graph_that_makes_no_sense_is_refused_and_names_the_node(nodes, message):
+    with pytest.raises(ValueError, match=message):
+        _core.Graph(nodes)
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    graph = _core.Graph([("input", (), {"shape": 3}), ("dense", (0,), {"units": 2})])
+    p, x = np.zeros(8, np.float32), np.zeros((5, 3), np.float32)
+    with pytest.raises(TypeError, match=r"x: expected float32 array of shape \(n, n_in=3\), got float64 \(5, 3\)"):
+        graph.forward(p, x.astype(np.float64))
+    with pytest.raises(ValueError, match=r"x: expected shape \(n, n_in=3\), got \(5, 4\)"):
+        graph.forward(p, np.zeros((5, 4), np.float32))
+    with pytest.raises(ValueError, match=r"parameters: expected shape \(n_parameters=8,\)"):
+        graph.forward(np.zeros(7, np.float32), x)
+    assert graph.forward(p, x[:0]).shape == (0, 2)
+
+
+def test_strided_rows_are_copied_not_misread():
+    rng = np.random.default_rng(1)
+    graph = _core.Graph([("input", (), {"shape": 3}), ("dense", (0,), {"units": 2})])
+    p, wide = rng.normal(size=8), rng.normal(size=(10, 6))
+    np.testing.assert_array_equal(graph.forward(p, wide[::2, ::2]), graph.forward(p, wide[::2, ::2].copy()))
+
+
+def test_no_allocation_failure_goes_unnoticed_in_graphs():
+    """Fail the n-th allocation for n = 0, 1, ...: a MemoryError each time, until the call needs no more of them."""
+    rng = np.random.default_rng(1)
+    x, d_y = rng.normal(size=(40, 3)), rng.normal(size=(40, 2))
+
+    def work():
+        graph = _core.Graph([("input", (), {"shape": 3}), ("dense", (0,), {"units": 5, "activation": "gelu"}),
+                             ("dense", (1,), {"units": 2})])
+        p = np.full(graph.n_parameters, 0.1)
+        return graph.forward(p, x, num_threads=1), *graph.backward(p, x, d_y)
+
+    expected = work()
+    for n in range(100):
+        _core.memory_fail_after(n)
+        try:
+            found = work()
+        except MemoryError:
+            continue
+        finally:
+            _core.memory_fail_after(-1)
+        break
+    assert n >= 15  # graph 6, forward 6, backward 6
+    for a, b in zip(found, expected):
+        np.testing.assert_array_equal(a, b)
