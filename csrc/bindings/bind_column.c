@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Binds csrc/radiation/column.h: ColumnHost, whose run() takes a slot, and the pure functions for tests. */
-#include "bindings/convert.h"
+/* Binds csrc/radiation/column.h and column_radiation.h: ColumnHost, whose run() takes a slot, ColumnRadiation, the slot of this
+ * package, and the pure functions for tests. */
+#include "bindings/bind_radiation.h"
 
-#include "radiation/column.h"
+#include "radiation/column_radiation.h"
 
 typedef struct {
     PyObject_HEAD
@@ -38,8 +39,10 @@ static int take_flux(PyObject *result, Py_ssize_t i, const char *name, size_t n_
 }
 
 /* Calls function(column, p_lay, p_lev, t_lay, t_lev, t_sfc, h2o) -> (lw_up, lw_down, sw_up, sw_down). */
-static sg_status python_fluxes(void *context, const sg_column_state *state, const sg_column_fluxes *out, sg_error *error)
+static sg_status python_fluxes(void *context, const sg_column_state *state, const sg_column_fluxes *out, sg_poll *poll,
+                               sg_error *error)
 {
+    (void)poll; /* signals are checked by the interpreter that runs the function */
     python_slot     *slot = context;
     PyGILState_STATE gil  = PyGILState_Ensure();
     npy_intp         n_col = (npy_intp)state->n_col, n_lay = (npy_intp)state->n_lay;
@@ -77,6 +80,112 @@ static sg_status python_fluxes(void *context, const sg_column_state *state, cons
     /* The exception waits in the thread state for sg_raise. */
     return bad ? sg_fail(error, SG_ERR_VALUE, "slot", "the slot failed") : SG_OK;
 }
+
+/* ---------------------------------------------------------------------------------------------- ColumnRadiation */
+
+enum { MAX_HELD = 96 };
+
+typedef struct {
+    PyObject_HEAD
+    sg_column_radiation *radiation;
+    size_t               n_col, n_lay;
+    PyObject            *held;  /* list of the table sets and arrays the slot points into */
+    sg_gas_f64           gas[2][MAX_HELD / 2];
+} radiation_object;
+
+static PyTypeObject *radiation_type;
+
+static void radiation_dealloc(radiation_object *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    sg_column_radiation_free(self->radiation);
+    Py_XDECREF(self->held);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static const double *keep(radiation_object *self, sg_dims *dims, PyObject *object, const char *name, const char *shape)
+{
+    PyArrayObject *array = sg_array_in(dims, object, name, NPY_DOUBLE, shape, SG_FINITE);
+    if (!array)
+        return NULL;
+    int failed = PyList_Append(self->held, (PyObject *)array);
+    Py_DECREF(array);
+    return failed ? NULL : PyArray_DATA(array);
+}
+
+/* gases: list in the order of the table; entries None or (n_col, n_lay). */
+static int keep_gases(radiation_object *self, sg_dims *dims, const sg_kdist *kdist, PyObject *gases, const char *what, sg_gas_f64 *gas)
+{
+    if (!PyList_Check(gases) || (size_t)PyList_GET_SIZE(gases) != kdist->n_gas || kdist->n_gas > MAX_HELD / 2) {
+        PyErr_Format(PyExc_ValueError, "%s: expected a list of %zu entries", what, kdist->n_gas);
+        return -1;
+    }
+    for (size_t i = 0; i < kdist->n_gas; i++) {
+        PyObject *entry = PyList_GET_ITEM(gases, (Py_ssize_t)i);
+        if (entry == Py_None)
+            continue;
+        char name[64];
+        snprintf(name, sizeof name, "gases[\"%s\"]", kdist->gas_name[i]);
+        gas[i].vmr = keep(self, dims, entry, name, "n_col n_lay");
+        if (!gas[i].vmr)
+            return -1;
+        gas[i].col_stride = (size_t)sg_dim(dims, "n_lay");
+        gas[i].lay_stride = 1;
+    }
+    return 0;
+}
+
+static PyObject *radiation_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"longwave", "shortwave", "n_layer", "longwave_gases", "shortwave_gases", "emissivity", "albedo", "mu0",
+                            "total_solar_irradiance", "day_fraction", "diffusivity", "num_threads", NULL};
+    PyObject *lw, *sw, *lw_gases, *sw_gases, *emissivity, *albedo, *mu0, *tsi, *day;
+    Py_ssize_t                n_lay;
+    sg_column_radiation_setup s = {.angles = {1, 0}};
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOnOOOOOOOdi:ColumnRadiation", names, &lw, &sw, &n_lay, &lw_gases,
+                                     &sw_gases, &emissivity, &albedo, &mu0, &tsi, &day, &s.angles.diffusivity, &s.num_threads))
+        return NULL;
+    if (!(s.lw = sg_bind_kdist(lw, "longwave")) || !(s.sw = sg_bind_kdist(sw, "shortwave")))
+        return NULL;
+    radiation_object *self = (radiation_object *)type->tp_alloc(type, 0);
+    if (!self || !(self->held = Py_BuildValue("[OO]", lw, sw))) {
+        Py_XDECREF(self);
+        return NULL;
+    }
+    sg_dims dims = {0};
+    sg_dim_set(&dims, "n_lay", (npy_intp)n_lay);
+    if (!(s.emissivity = keep(self, &dims, emissivity, "emissivity", "n_col")) ||
+        !(s.albedo = keep(self, &dims, albedo, "albedo", "n_col")) || !(s.mu0 = keep(self, &dims, mu0, "mu0", "n_col")) ||
+        !(s.tsi = keep(self, &dims, tsi, "total_solar_irradiance", "n_col")) ||
+        !(s.day_fraction = keep(self, &dims, day, "day_fraction", "n_col")) ||
+        keep_gases(self, &dims, s.lw, lw_gases, "longwave_gases", self->gas[0]) ||
+        keep_gases(self, &dims, s.sw, sw_gases, "shortwave_gases", self->gas[1])) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    s.lw_gas = self->gas[0];
+    s.sw_gas = self->gas[1];
+    s.n_col = self->n_col = (size_t)sg_dim(&dims, "n_col");
+    s.n_lay = self->n_lay = (size_t)n_lay;
+    sg_error  error       = {0};
+    sg_status status      = sg_column_radiation_create(&s, &self->radiation, &error);
+    if (status != SG_OK) {
+        Py_DECREF(self);
+        return sg_raise(status, &error);
+    }
+    return (PyObject *)self;
+}
+
+static PyType_Slot radiation_slots[] = {
+    {Py_tp_new, radiation_new},
+    {Py_tp_dealloc, radiation_dealloc},
+    {Py_tp_doc, "Tables and surfaces of all columns of a ColumnHost, for its run(); see simgraft.radiation.host."},
+    {0, NULL},
+};
+
+static PyType_Spec radiation_spec = {"simgraft._core.ColumnRadiation", sizeof(radiation_object), 0, Py_TPFLAGS_DEFAULT,
+                                     radiation_slots};
 
 /* --------------------------------------------------------------------------------------------------- ColumnHost */
 
@@ -163,8 +272,14 @@ static PyObject *column_run(column_object *self, PyObject *arguments)
         PyErr_Format(PyExc_ValueError, "n_steps: expected 0 or more, got %zd", n_steps);
         return NULL;
     }
-    if (!PyCallable_Check(slot_)) {
-        PyErr_Format(PyExc_TypeError, "slot: expected a radiation of columns or a callable, got %.100s", Py_TYPE(slot_)->tp_name);
+    radiation_object *ours = PyObject_TypeCheck(slot_, radiation_type) ? (radiation_object *)slot_ : NULL;
+    if (!ours && !PyCallable_Check(slot_)) {
+        PyErr_Format(PyExc_TypeError, "slot: expected a ColumnRadiation or a callable, got %.100s", Py_TYPE(slot_)->tp_name);
+        return NULL;
+    }
+    if (ours && (ours->n_col != self->column->n_col || ours->n_lay != self->column->n_lay)) {
+        PyErr_Format(PyExc_ValueError, "slot: made for %zu columns of %zu layers, these are %zu of %zu", ours->n_col, ours->n_lay,
+                     self->column->n_col, self->column->n_lay);
         return NULL;
     }
     if (self->running) {
@@ -176,7 +291,7 @@ static PyObject *column_run(column_object *self, PyObject *arguments)
     if (!history)
         return NULL;
     python_slot    python = {slot_};
-    sg_column_slot slot   = {python_fluxes, &python};
+    sg_column_slot slot   = ours ? sg_column_radiation_slot(ours->radiation) : (sg_column_slot){python_fluxes, &python};
     sg_poll        poll   = sg_python_poll(progress);
     sg_error       error  = {0};
     sg_status      status;
@@ -328,5 +443,8 @@ int sg_bind_column(PyObject *module)
         return -1;
     }
     Py_DECREF(type);
+    radiation_type = (PyTypeObject *)PyType_FromSpec(&radiation_spec);
+    if (!radiation_type || PyModule_AddObjectRef(module, "ColumnRadiation", (PyObject *)radiation_type) < 0)
+        return -1;
     return sg_bind_add(module, methods);
 }

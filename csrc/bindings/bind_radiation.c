@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Binds csrc/radiation: the table set as a type, optics, solvers and fluxes as functions. Keyword logic, defaults and units live
  * in the Python package; precision follows the dtype of the pressures. */
-#include "bindings/convert.h"
+#include "bindings/bind_radiation.h"
 
 #include "base/memory.h"
 #include "radiation/radiation.h"
@@ -305,14 +305,16 @@ static int precision_of(PyObject *object)
     return PyArray_Check(object) && PyArray_TYPE((PyArrayObject *)object) == NPY_FLOAT ? NPY_FLOAT : NPY_DOUBLE;
 }
 
-static const sg_kdist *kdist_of(PyObject *object)
+const sg_kdist *sg_bind_kdist(PyObject *object, const char *name)
 {
     if (!PyObject_TypeCheck(object, kdist_type)) {
-        PyErr_Format(PyExc_TypeError, "kdist: expected a KDist, got %.100s", Py_TYPE(object)->tp_name);
+        PyErr_Format(PyExc_TypeError, "%s: expected a KDist, got %.100s", name, Py_TYPE(object)->tp_name);
         return NULL;
     }
     return ((kdist_object *)object)->kdist;
 }
+
+static const sg_kdist *kdist_of(PyObject *object) { return sg_bind_kdist(object, "kdist"); }
 
 static int set_clipped(PyObject *result, const sg_range *range)
 {

@@ -484,6 +484,19 @@ static void advance(sg_column *column, size_t c, double *x, double *f)
         x[i] += scale * f[i];
 }
 
+/* The caller's poll as slots see it: whatever progress they report, the caller hears of steps. */
+typedef struct step_poll {
+    sg_poll *outer;
+    double   done, total;
+} step_poll;
+
+static int ask_outer(void *context, double done, double total)
+{
+    (void)done, (void)total;
+    step_poll *p = context;
+    return p->outer->call(p->outer->context, p->done, p->total);
+}
+
 sg_status sg_column_run(sg_column *column, const sg_column_slot *slot, size_t n_steps, double *history, size_t *n_done,
                         sg_poll *poll, sg_error *error)
 {
@@ -500,7 +513,13 @@ sg_status sg_column_run(sg_column *column, const sg_column_slot *slot, size_t n_
         sg_column_state state = {n_active,   n_lay,     w->active,  w->a_p_lay, w->a_p_lev,
                                  w->a_t_lay, w->a_t_lev, w->a_t_sfc, w->a_h2o};
         sg_column_fluxes out  = {w->a_flux[0], w->a_flux[1], w->a_flux[2], w->a_flux[3]};
-        SG_TRY(slot->fluxes(slot->context, &state, &out, error));
+        step_poll progress = {poll, (double)step, (double)n_steps};
+        sg_poll   inner    = {ask_outer, &progress, poll ? poll->last : 0};
+        sg_status status   = slot->fluxes(slot->context, &state, &out, poll && poll->call ? &inner : NULL, error);
+        if (status != SG_OK)
+            return status;
+        if (poll)
+            poll->last = inner.last;
         for (size_t a = 0; a < n_active; a++)
             for (size_t l = 0; l < n_lev; l++) {
                 size_t i   = a * n_lev + l;

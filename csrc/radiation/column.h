@@ -44,7 +44,9 @@ typedef struct sg_column_fluxes {
 } sg_column_fluxes;
 
 typedef struct sg_column_slot {
-    sg_status (*fluxes)(void *context, const sg_column_state *state, const sg_column_fluxes *out, sg_error *error);
+    sg_status (*fluxes)(void *context, const sg_column_state *state, const sg_column_fluxes *out,
+                        sg_poll *poll, /* may be NULL; to be asked every 50 ms where the fluxes take longer */
+                        sg_error *error);
     void *context;
 } sg_column_slot;
 

@@ -282,5 +282,5 @@ def test_start_outside_the_temperature_range_names_the_layer():
 
 
 def test_slot_of_the_wrong_kind_is_a_type_error():
-    with pytest.raises(TypeError, match="slot: expected a TableRadiation or a callable, got int"):
+    with pytest.raises(TypeError, match="slot: expected a Radiation or a callable, got int"):
         EquilibriumColumn(LEVELS, {}).run(3)

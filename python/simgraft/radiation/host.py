@@ -10,8 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from simgraft import _core
+from simgraft.radiation import kernel
+from simgraft.radiation.atmosphere import Atmosphere
 
-__all__ = ["ColumnState", "Equilibrium", "EquilibriumColumn", "manabe_wetherald_humidity"]
+__all__ = [
+    "ColumnState", "Equilibrium", "EquilibriumColumn", "EquilibriumHost", "Radiation", "Run", "cell_optics",
+    "manabe_wetherald_humidity",
+]  # fmt: skip
 
 CONVECTION = {"none": 0, "lapse": 1, "moist": 2}
 SECONDS_PER_DAY = 86400.0
@@ -92,6 +97,131 @@ class Equilibrium:
     def sw_heating(self):
         """(n_col, n_lay) float64 array [K day-1]: shortwave heating rate."""
         return self._heating(self.sw_up, self.sw_down)
+
+
+def cell_optics(slot, kdist):
+    """A function with the signature of the optics kernel, as the ``optics`` of :func:`simgraft.radiation.kernel.fluxes_lw` and
+    :func:`~simgraft.radiation.kernel.fluxes_sw`.
+
+    Parameters
+    ----------
+    slot : callable
+        The kernel of :class:`~simgraft.radiation.kernel.LongwaveOptics` or ``ShortwaveOptics``, a surrogate of it, or any function
+        that takes their dict of (n,) float64 arrays and returns cross-sections per molecule of dry air.
+    kdist : KDistribution
+        The table whose bands the optics belong to.
+
+    Returns
+    -------
+    callable
+        ``optics(temperature, pressure, col_dry, vmr) -> (tau, second)``.
+
+    Examples
+    --------
+    >>> from simgraft.radiation import kernel, synthetic, tables
+    >>> lw = tables.from_variables(synthetic.longwave())
+    >>> optics = cell_optics(kernel.LongwaveOptics(lw), lw)
+    >>> tau, fraction = optics(np.array([280.0]), np.array([9e4]), np.array([2e23]), np.full((len(lw.gases), 1), 4e-4))
+    >>> tau.shape, round(float(fraction[0, lw.band_limits_g[0, 0]:lw.band_limits_g[0, 1]].sum()), 12)
+    ((1, 128), 1.0)
+    """
+    names = kernel.SHORTWAVE_INPUTS if kdist.shortwave else kernel.LONGWAVE_INPUTS
+    row = {gas: i for i, gas in enumerate(kdist.gases)}
+
+    def optics(temperature, pressure, col_dry, vmr):
+        inputs = {"temperature": temperature.astype(np.float64), "pressure": pressure.astype(np.float64)}
+        for gas in names[2:]:
+            inputs[gas] = vmr[row[gas]].astype(np.float64) if gas in row else np.zeros(len(pressure))
+        out = slot(inputs)
+        column = col_dry[:, None]
+        second = out["rayleigh"] * column if kdist.shortwave else out["planck_fraction"]
+        return (out["absorption"] * column).astype(vmr.dtype, copy=False), np.asarray(second).astype(vmr.dtype, copy=False)
+
+    return optics
+
+
+class Radiation:
+    """This package's radiation as a slot: optics from tables, or from what replaces them, and the solvers.
+
+    Parameters
+    ----------
+    longwave, shortwave : KDistribution
+        From :mod:`simgraft.radiation.tables`. Gases of the tables that the columns do not have count as absent.
+    longwave_optics, shortwave_optics : callable, optional
+        In place of the table kernel, with its signature: see :func:`cell_optics`. With neither, everything runs in the core.
+    diffusivity : float, optional [1]
+        Secant of the one longwave angle. Default: that of Gauss-Jacobi quadrature, 1.64.
+    num_threads : int, optional
+        Default: ``OMP_NUM_THREADS`` or all CPUs.
+
+    Examples
+    --------
+    >>> from simgraft.radiation import synthetic, tables
+    >>> lw = tables.from_variables(synthetic.longwave())
+    >>> sw = tables.from_variables(synthetic.shortwave())
+    >>> level = np.linspace(100.0, 1e5, 41)
+    >>> column = EquilibriumColumn(level, {"co2": 400e-6, "o3": 5e-8})
+    >>> bool(280 < column.run(Radiation(lw, sw)).temperature_surface[0] < 310)
+    True
+    """
+
+    def __init__(
+        self, longwave, shortwave, *, longwave_optics=None, shortwave_optics=None, diffusivity=None, num_threads=None
+    ):
+        self.longwave = longwave
+        self.shortwave = shortwave
+        self.longwave_optics = longwave_optics
+        self.shortwave_optics = shortwave_optics
+        self.diffusivity = diffusivity
+        self.num_threads = num_threads
+
+    def bind_columns(self, run):
+        """The slot for the columns of a :class:`Run`, in the core's terms."""
+        for name, shortwave in (("longwave", False), ("shortwave", True)):
+            if getattr(self, name).shortwave != shortwave:
+                raise ValueError(f"{name}: expected a {name} table, got {getattr(self, name)!r}")
+        if self.longwave_optics is not None or self.shortwave_optics is not None:
+            return run.python_slot(self)
+
+        def gases(kdist):
+            return [None if gas == "h2o" else run.gases.get(gas) for gas in kdist.gases]
+
+        return _core.ColumnRadiation(
+            longwave=self.longwave.core,
+            shortwave=self.shortwave.core,
+            n_layer=run.pressure_layer.shape[1],
+            longwave_gases=gases(self.longwave),
+            shortwave_gases=gases(self.shortwave),
+            diffusivity=float(self.diffusivity or 0.0),
+            num_threads=int(self.num_threads or 0),
+            **run.surface,
+        )
+
+    def __call__(self, state):
+        """Fluxes (lw_up, lw_down, sw_up, sw_down) [W m-2] of a :class:`ColumnState`."""
+        fields = vars(state) | {"gases": None}
+        fields.pop("column")
+
+        def air(kdist):
+            return Atmosphere(**(fields | {"gases": {gas: state.gases.get(gas, 0.0) for gas in kdist.gases}}))
+
+        def optics(slot, kdist):
+            return None if slot is None else cell_optics(slot, kdist)
+
+        lw = kernel.fluxes_lw(
+            self.longwave,
+            air(self.longwave),
+            diffusivity=self.diffusivity,
+            optics=optics(self.longwave_optics, self.longwave),
+            num_threads=self.num_threads,
+        )
+        sw = kernel.fluxes_sw(
+            self.shortwave,
+            air(self.shortwave),
+            optics=optics(self.shortwave_optics, self.shortwave),
+            num_threads=self.num_threads,
+        )
+        return lw.up, lw.down, sw.up, sw.down
 
 
 class EquilibriumColumn:
@@ -212,7 +342,7 @@ class EquilibriumColumn:
 
         Parameters
         ----------
-        slot : TableRadiation or callable
+        slot : Radiation or callable
             The radiation. A callable is given a :class:`ColumnState` and returns (lw_up, lw_down, sw_up, sw_down), each a
             (n_col, n_lay + 1) float64 array [W m-2] for daylight at ``mu0``; the host takes the mean over day and night.
         temperature_layer : (n_lay,) or (n_col, n_lay) array, optional [K]
@@ -241,6 +371,52 @@ class EquilibriumColumn:
     def start(self, *, temperature_layer=None, temperature_surface=None):
         """Columns ready to be run in pieces: a :class:`Run`. Arguments as in :meth:`run`."""
         return Run(self, temperature_layer, temperature_surface)
+
+
+class EquilibriumHost:
+    """The columns as a host for trials: what sits in the slot computes the optics of one spectral half.
+
+    Parameters
+    ----------
+    column : EquilibriumColumn
+    longwave, shortwave : KDistribution
+    replaces : {"longwave", "shortwave"}
+        Which optics the slot computes; the table kernel computes the other.
+
+    Examples
+    --------
+    >>> from simgraft.radiation import kernel, synthetic, tables
+    >>> lw = tables.from_variables(synthetic.longwave())
+    >>> sw = tables.from_variables(synthetic.shortwave())
+    >>> column = EquilibriumColumn(np.linspace(100.0, 1e5, 31), {"co2": 400e-6, "o3": 5e-8})
+    >>> host = EquilibriumHost(column, lw, sw)
+    >>> inside = host(kernel.LongwaveOptics(lw, fixed_gases={}).kernel)
+    >>> core = column.run(Radiation(lw, sw))
+    >>> bool(np.abs(inside["temperature_layer"] - core.temperature_layer).max() < 2e-3)
+    True
+    """
+
+    def __init__(self, column, longwave, shortwave, *, replaces="longwave"):
+        self.column = column
+        self.longwave = longwave
+        self.shortwave = shortwave
+        self.replaces = replaces
+
+    def __call__(self, slot):
+        """Run to equilibrium with ``slot``, a function with the signature of the optics kernel (see :func:`cell_optics`).
+
+        Returns
+        -------
+        dict of arrays
+            temperature_surface (n_col,) and temperature_layer (n_col, n_lay) [K], h2o (n_col, n_lay) [1], lw_up, lw_down, sw_up,
+            sw_down (n_col, n_lay + 1) [W m-2], pressure_layer (n_col, n_lay) [Pa], converged (n_col,).
+        """
+        if self.replaces not in ("longwave", "shortwave"):
+            raise ValueError(f"replaces: expected longwave or shortwave, got {self.replaces!r}")
+        radiation = Radiation(self.longwave, self.shortwave, **{f"{self.replaces}_optics": slot})
+        state = self.column.run(radiation)
+        names = "temperature_surface temperature_layer h2o lw_up lw_down sw_up sw_down pressure_layer converged".split()
+        return {name: getattr(state, name) for name in names}
 
 
 class Run:
@@ -323,7 +499,7 @@ class Run:
         )
         self._history = []
 
-    def _python_slot(self, slot):
+    def python_slot(self, slot):
         """The core's calling convention around a callable that takes a ColumnState."""
 
         def call(column, p_lay, p_lev, t_lay, t_lev, t_sfc, h2o):
@@ -347,9 +523,9 @@ class Run:
         if hasattr(slot, "bind_columns"):
             slot = slot.bind_columns(self)
         elif callable(slot):
-            slot = self._python_slot(slot)
+            slot = self.python_slot(slot)
         else:
-            raise TypeError(f"slot: expected a TableRadiation or a callable, got {type(slot).__name__}")
+            raise TypeError(f"slot: expected a Radiation or a callable, got {type(slot).__name__}")
         self._history.append(self._core.run(slot, n_steps, progress))
         history = np.concatenate(self._history)
         names = ("imbalance", "temperature_surface", "rate")
