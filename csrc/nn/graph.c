@@ -225,7 +225,7 @@ static size_t pick_chunk_rows(const sg_graph *graph, size_t real_bytes, size_t r
     for (int i = 0; i < graph->n_nodes; i++)
         per_row += 2 * graph->site[i].out_size + graph->site[i].saved_per_row;
     size_t rows = ((size_t)512 << 10) / (per_row * real_bytes + 1) / 24 * 24;
-    rows        = rows < 24 ? 24 : rows > 96 ? 96 : rows;
+    rows        = rows < 24 ? 24 : rows > 72 ? 72 : rows;
     rows        = rows / row_group * row_group;
     return rows ? rows : row_group;
 }

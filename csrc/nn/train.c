@@ -118,6 +118,7 @@ static int run_group(void *context, size_t group, int thread)
     const sg_train_rows *rows      = p->rows;
     const size_t         chunk     = sg_plan_chunk_rows(t->plan);
     char                *workspace = t->workspace + (size_t)thread * sg_plan_workspace_bytes(t->plan);
+    const size_t         target_bytes = t->n_out * t->real_bytes;
     const size_t         first = group * p->n_chunks / p->n_groups, last = (group + 1) * p->n_chunks / p->n_groups;
     sg_loss_call         loss  = {
                  .loss          = &t->options.loss,
@@ -138,6 +139,9 @@ static int run_group(void *context, size_t group, int thread)
         loss.n_rows      = rows->n_rows - row < chunk ? rows->n_rows - row : chunk;
         for (size_t i = 0; i < loss.n_rows; i++) {
             size_t from = rows->order ? (size_t)rows->order[row + i] : row + i;
+            /* The targets come from main memory, in random order: ask for them before the forward pass that they are needed after. */
+            for (size_t line = 0; line < target_bytes; line += SG_ALIGNMENT)
+                __builtin_prefetch((const char *)rows->y + from * target_bytes + line, 0, 2);
             sg_plan_set_input(t->plan, i, (const char *)rows->x + from * t->n_in * t->real_bytes, workspace);
         }
         sg_plan_forward(t->plan, loss.n_rows, p->parameters, t->packed, workspace);
