@@ -11,7 +11,7 @@ from simgraft._core import (
     NotFiniteError,
 )
 
-from simgraft import explore, gate, nn, sampling
+from simgraft import explore, gate, metrics, nn, sampling
 from simgraft.config import show_config
 from simgraft.dataset import Dataset
 from simgraft.kernel import Kernel
