@@ -207,7 +207,7 @@ static PyObject *writer_new(PyTypeObject *type, PyObject *arguments, PyObject *k
     static char    *names[] = {"path", "provenance", "n_in", "n_out", "dtype", "group", "weight", "chunk_rows", "deflate", NULL};
     PyObject       *path;
     const char     *provenance, *dtype;
-    Py_ssize_t      n_in, n_out, chunk_rows;
+    Py_ssize_t      n_in, n_out, chunk_rows = 1;
     sg_shard_layout layout = {0};
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O&snns|ppni", names, PyUnicode_FSConverter, &path, &provenance, &n_in, &n_out, &dtype,
                                      &layout.has_group, &layout.has_weight, &chunk_rows, &layout.deflate))

@@ -79,10 +79,13 @@ class Var:
         if self.low is None and self.high is None:
             return ""
         if self.high is None:
-            return f"at least {self.low:g} {self.unit}"
+            return f"at least {self.low:g}{self._unit_text()}"
         if self.low is None:
-            return f"at most {self.high:g} {self.unit}"
-        return f"{self.low:g} to {self.high:g} {self.unit}"
+            return f"at most {self.high:g}{self._unit_text()}"
+        return f"{self.low:g} to {self.high:g}{self._unit_text()}"
+
+    def _unit_text(self):
+        return "" if self.unit == "1" else f" {self.unit}"
 
 
 def describe(variables):
@@ -199,7 +202,7 @@ def check_range(matrix, variables, first_row=0):
             if bad.any():
                 row, column = np.argwhere(bad)[0]
                 raise DomainError(
-                    f"{_place(v, name, row, column, first_row)} = {part[row, column]:.10g} {v.unit} lies outside the valid range ({v.range_text()})"
+                    f"{_place(v, name, row, column, first_row)} = {part[row, column]:.10g}{v._unit_text()} lies outside the valid range ({v.range_text()})"
                 )
 
 

@@ -63,5 +63,20 @@ def count_allocations():
 
 
 @pytest.fixture
+def small_disk(tmp_path):
+    """Mounts a file system of so many kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(kilobytes):
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder], capture_output=True).returncode:
+            pytest.skip("mount is not allowed here")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", folder], capture_output=True)
+
+
+@pytest.fixture
 def rng():
     return np.random.default_rng(7)
