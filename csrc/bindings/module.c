@@ -15,6 +15,7 @@ int sg_bind_exceptions(PyObject *module);
     X(store)             \
     X(test)              \
     X(column)            \
+    X(ecckd)             \
     X(radiation)
 
 #define X(room) int sg_bind_##room(PyObject *module);
