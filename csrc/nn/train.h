@@ -28,7 +28,7 @@ typedef struct sg_train_options {
 /* The caller's arrays. */
 typedef struct sg_train_state {
     void   *parameters;                /* (n_parameters)                                                */
-    void   *slot[SG_OPTIM_MAX_SLOTS];  /* (n_parameters) each, zero at the start                        */
+    void   *slot[SG_OPTIM_MAX_SLOTS];  /* (n_parameters) each, zero at the start; n_slots of the optimiser */
     void   *ema;                       /* (n_parameters), the parameters at the start; NULL without EMA */
     int64_t step;                      /* steps done so far                                             */
 } sg_train_state;

@@ -1,7 +1,5 @@
 """Layers as functions of symbolic values. The classes are made from the operator table of the C core."""
 
-import keyword
-
 from simgraft import _core
 
 _TABLE = {entry["name"]: entry for entry in _core.nn_ops()}
@@ -111,7 +109,10 @@ def _layer_class(entry):
     text = entry["doc"]
     if attributes:
         text += "\n\nParameters\n----------\n" + "\n".join(_describe(a) for a in attributes)
-    assert not any(keyword.iskeyword(name) for name in names)
+    example = ", ".join(f"{name}=2" for name in names if name in required)
+    values = ", ".join(["x"] * entry["min_inputs"])
+    text += (f"\n\nExamples\n--------\n>>> from simgraft import nn\n>>> x = nn.Input(3)\n>>> y = nn.{title}({example})({values})\n"
+             ">>> nn.Network.from_graph(x, y, seed=1).n_in\n3\n")
     return type(title, (Layer,), {"__init__": __init__, "__doc__": text, "_op": entry["name"], "__module__": "simgraft.nn"})
 
 

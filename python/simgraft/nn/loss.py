@@ -27,6 +27,12 @@ class MSE(_Loss):
     ----------
     column_weight : (n_out,) array or None
         Weight of each output column, >= 0.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> nn.MSE(column_weight=[1.0, 0.1]).get_params()["column_weight"]
+    [1.0, 0.1]
     """
 
     _name = "mse"
@@ -42,6 +48,12 @@ class MAE(_Loss):
     ----------
     column_weight : (n_out,) array or None
         Weight of each output column, >= 0.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> nn.MAE(column_weight=[1.0, 0.1]).get_params()["column_weight"]
+    [1.0, 0.1]
     """
 
     _name = "mae"
@@ -59,6 +71,12 @@ class Huber(_Loss):
         > 0, in units of the network's outputs.
     column_weight : (n_out,) array or None
         Weight of each output column, >= 0.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> nn.Huber(delta=0.1).get_params()["delta"]
+    0.1
     """
 
     _name = "huber"
@@ -88,6 +106,12 @@ class Hybrid(_Loss):
     References
     ----------
     Ukkonen & Hogan 2023, doi:10.5194/gmd-16-3241-2023.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> nn.Hybrid(alpha=0.6, group=2).get_params()["alpha"]
+    0.6
     """
 
     _name = "hybrid"

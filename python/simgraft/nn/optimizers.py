@@ -37,6 +37,12 @@ class SGD(_Optimizer):
         Look ahead along the momentum.
     weight_decay : float
         Adds ``weight_decay * parameter`` to the gradient.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> nn.SGD(0.05, momentum=0.9, nesterov=True)
+    SGD(rate=0.05, momentum=0.9, nesterov=True)
     """
 
     _name = "sgd"
@@ -64,6 +70,12 @@ class Adam(_Optimizer):
         Added to the root of the mean square.
     weight_decay : float
         Adds ``weight_decay * parameter`` to the gradient; see :class:`AdamW` for the decoupled form.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> nn.Adam(nn.schedule.Cosine(3e-3))
+    Adam(rate=Cosine(rate=0.003))
     """
 
     _name = "adam"
@@ -93,6 +105,12 @@ class AdamW(_Optimizer):
         Added to the root of the mean square.
     weight_decay : float
         Parameters shrink by ``1 - rate * weight_decay`` in every step.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> nn.AdamW(1e-3, weight_decay=0.02, clip_norm=1.0)
+    AdamW(weight_decay=0.02, clip_norm=1.0)
     """
 
     _name = "adamw"

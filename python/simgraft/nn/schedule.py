@@ -17,7 +17,19 @@ class _Schedule(Params):
 
 
 class Constant(_Schedule):
-    """The same rate always."""
+    """The same rate always.
+
+    Parameters
+    ----------
+    rate : float
+        >= 0.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> float(nn.schedule.Constant(1e-3).at(5, 10))
+    0.001
+    """
 
     def __init__(self, rate=1e-3):
         self.rate = rate
@@ -27,7 +39,23 @@ class Constant(_Schedule):
 
 
 class Step(_Schedule):
-    """``rate * factor ** (epoch // every)``: a step every ``every`` epochs."""
+    """``rate * factor ** (epoch // every)``: a step every ``every`` epochs.
+
+    Parameters
+    ----------
+    rate : float
+        At the start.
+    factor : float
+        Of each step, > 0.
+    every : float
+        Epochs between steps, > 0.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> nn.schedule.Step(1.0, factor=0.5, every=10).at([0, 9, 10, 20], 30)
+    array([1.  , 1.  , 0.5 , 0.25])
+    """
 
     def __init__(self, rate=1e-2, factor=0.8, every=10):
         self.rate = rate
@@ -39,7 +67,21 @@ class Step(_Schedule):
 
 
 class Exponential(_Schedule):
-    """``rate * factor ** epoch``, smooth within epochs."""
+    """``rate * factor ** epoch``, smooth within epochs.
+
+    Parameters
+    ----------
+    rate : float
+        At the start.
+    factor : float
+        Per epoch, > 0.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> nn.schedule.Exponential(1.0, factor=0.25).at([0, 0.5, 1], 10)
+    array([1.  , 0.5 , 0.25])
+    """
 
     def __init__(self, rate=1e-2, factor=0.98):
         self.rate = rate
@@ -50,7 +92,19 @@ class Exponential(_Schedule):
 
 
 class Cosine(_Schedule):
-    """Half a cosine from ``rate`` to ``final`` over all epochs; Loshchilov & Hutter 2017, arXiv:1608.03983."""
+    """Half a cosine from ``rate`` to ``final`` over all epochs; Loshchilov & Hutter 2017, arXiv:1608.03983.
+
+    Parameters
+    ----------
+    rate, final : float
+        At the start and at the end.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> nn.schedule.Cosine(1.0).at([0, 5, 10], 10)
+    array([1. , 0.5, 0. ])
+    """
 
     def __init__(self, rate=1e-3, final=0.0):
         self.rate = rate
@@ -64,7 +118,24 @@ class Cosine(_Schedule):
 class OneCycle(_Schedule):
     """Cosine up from ``peak / start`` to ``peak`` in the first ``rise`` of the time, cosine down to ``peak / end`` in the rest.
 
+    Parameters
+    ----------
+    peak : float
+        Largest rate.
+    start, end : float
+        How many times smaller the rate is at the start and at the end.
+    rise : float
+        Share of the time up to the peak, in (0, 1).
+
+    References
+    ----------
     Smith & Topin 2019, arXiv:1708.07120.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> nn.schedule.OneCycle(1.0, start=10, end=100, rise=0.5).at([0, 5, 10], 10)
+    array([0.1 , 1.  , 0.01])
     """
 
     def __init__(self, peak=1e-2, start=25.0, end=1e4, rise=0.3):
@@ -98,7 +169,16 @@ class Plateau(_Schedule):
     threshold : float
         Relative improvement that counts.
     mode : {"min", "max"}
+        Whether small or large values of the metric are good.
     lowest : float
+        The rate does not fall below it.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> rows = [{"loss": 1.0}, {"loss": 1.0}, {"loss": 1.0}]
+    >>> float(nn.schedule.Plateau(0.1, factor=0.5, patience=1, metric="loss").at(3, 10, rows))
+    0.05
     """
 
     def __init__(self, rate=1e-3, factor=0.5, patience=10, metric="validation_loss", threshold=1e-4, mode="min", lowest=0.0):
@@ -132,8 +212,15 @@ class WarmUp(_Schedule):
     Parameters
     ----------
     schedule : schedule or float
+        What to follow.
     epochs : float
         > 0.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> nn.schedule.WarmUp(0.1, epochs=2).at([1, 2, 3], 10)
+    array([0.05, 0.1 , 0.1 ])
     """
 
     def __init__(self, schedule, epochs=1.0):

@@ -33,6 +33,13 @@ class Training:
     history : History
     metrics : dict
         Metrics of this epoch so far.
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> def enough(training):
+    ...     if training.metrics["loss"] < 1e-3:
+    ...         training.stop("loss is small enough")
     """
 
     def __init__(self, network, epochs, history):
@@ -181,7 +188,7 @@ class _Run:
         if isinstance(data, _Arrays):
             return self.trainer.evaluate(data.x, data.y, data.weight, None, self.weights)[0]
         total, count = 0.0, 0
-        for item in data.source.epoch(0):
+        for item in data.source.blocks() if hasattr(data.source, "blocks") else data.source.epoch(0):
             x, y, weight = _batch(item)
             total += len(x) * self.trainer.evaluate(x, y, weight, None, self.weights)[0]
             count += len(x)
@@ -275,7 +282,7 @@ def fit(network, batches, *, validation=None, loss=None, optimizer=None, epochs=
         Arrays (n, n_in), (n, n_out), (n,) of the network's dtype, shuffled in every epoch; or a source whose ``epoch(seed)``
         iterates over such batches.
     validation : like ``batches``, optional
-        Not trained on.
+        Not trained on. Of a source with ``blocks()`` the rows are taken in that order.
     loss : loss of ``nn.loss``, optional
         Default :class:`MSE`.
     optimizer : Adam, AdamW or SGD, optional
