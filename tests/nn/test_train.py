@@ -543,10 +543,14 @@ def test_representations_show_what_matters():
     assert "33" in network.summary()
     again = nn.History.from_dict(json.loads(json.dumps(history.to_dict())))
     assert again.rows == history.rows and again.best == history.best
-    axes = pytest.importorskip("matplotlib.figure").Figure().subplots()
-    assert history.plot(ax=axes) is axes and len(axes.lines) == 3
     with pytest.raises(KeyError, match="there is no metric 'x'"):
         history["x"]
+
+
+def test_history_draws_one_line_per_metric_and_the_best_epoch():
+    _, history = train(validation=data(seed=2))
+    axes = pytest.importorskip("matplotlib.figure").Figure().subplots()
+    assert history.plot(ax=axes) is axes and len(axes.lines) == 3
 
 
 def test_progress_bar_shows_loss_and_remaining_time(capsys):
