@@ -61,29 +61,32 @@ SG_INLINE vr clamp(vr x, real low, real high) { return vr_min(vr_max(x, vr_set1(
 static void find_cells(const sg_kdist *kdist, size_t n, const real *t, const real *p, const real *col_dry, const real *q,
                        cell_state *s)
 {
-    const vr one = vr_set1(1), t_min = vr_set1((real)kdist->temp_min), per_delta = vr_set1((real)(1 / kdist->temp_delta));
-    const vr log_max = vr_set1((real)kdist->log_press_max), per_log = vr_set1((real)(1 / kdist->log_press_delta));
+    const vr    one = vr_set1(1), t_min = vr_set1((real)kdist->temp_min), t_step = vr_set1((real)kdist->temp_delta);
+    const vr    log_max = vr_set1((real)kdist->log_press_max), per_log = vr_set1((real)(1 / kdist->log_press_delta));
+    const real *grid = kdist->table[SG_REAL_BITS == 64].press_grid;
     for (size_t i = 0; i < n; i += VL) {
         vr temperature = load(t, i, n), pressure = load(p, i, n);
-        vr t_place = vr_mul(vr_sub(temperature, t_min), per_delta);
-        vr t_index = clamp(vr_floor(t_place), 0, (real)(kdist->n_temperature - 2));
+        vr t_index = clamp(vr_floor(vr_div(vr_sub(temperature, t_min), t_step)), 0, (real)(kdist->n_temperature - 2));
         vr_store(s->t_index + i, t_index);
-        vr_store(s->t_weight + i, vr_sub(t_place, t_index));
-        vr p_place = vr_mul(vr_sub(vr_log(pressure), log_max), per_log);
-        vr p_index = clamp(vr_floor(p_place), 0, (real)(kdist->n_pressure - 2));
-        vr_store(s->p_weight + i, vr_sub(p_place, p_index));
-        /* The table repeats the pressure of the tropopause: the upper atmosphere uses rows one further. */
+        /* Weights from the distance to the point below, not from the place in the whole grid: in float that has digits to spare. */
+        vr_store(s->t_weight + i, vr_div(vr_sub(temperature, vr_fma(t_index, t_step, t_min)), t_step));
+        vr p_index = vr_floor(vr_mul(vr_sub(vr_log(pressure), log_max), per_log));
+        p_index    = clamp(p_index, 0, (real)(kdist->n_pressure - 2));
         vr_store(s->p_index[SG_LOWER] + i, p_index);
         vr_store(s->p_index[SG_UPPER] + i, vr_add(p_index, one));
         vr_store(s->density + i, vr_mul(vr_set1(R(0.01)), vr_div(pressure, temperature)));
         vr_store(s->col_air + i, vr_fma(load(col_dry, i, n), load(q, i, n), load(col_dry, i, n)));
     }
+    real below[CELLS];
     s->n[SG_LOWER] = s->n[SG_UPPER] = 0;
     for (size_t c = 0; c < n; c++) {
+        below[c] = grid[(int32_t)s->p_index[SG_LOWER][c]];
         int side                        = (double)p[c] > kdist->press_trop ? SG_LOWER : SG_UPPER;
         s->list[side][s->n[side]++]     = (int32_t)c;
         s->t_row[c]                     = (int32_t)s->t_index[c];
     }
+    for (size_t i = 0; i < n; i += VL)
+        vr_store(s->p_weight + i, vr_mul(vr_log(vr_div(load(p, i, n), vr_load(below + i))), per_log));
 }
 
 /* Weights and rows for one pair of key gases: their ratio at each reference temperature gives the mixing fraction eta. */
@@ -152,6 +155,7 @@ static void find_amounts(const sg_kdist *kdist, size_t n, const cell_state *s, i
 }
 
 #define lanes             l16
+#define zero              l16_zero
 #define load              l16_load
 #define store             l16_store
 #define scale             l16_scale
@@ -163,6 +167,7 @@ static void find_amounts(const sg_kdist *kdist, size_t n, const cell_state *s, i
 #define shortwave_segment shortwave_segment_16
 #include "radiation/segment.inc.h"
 #undef lanes
+#undef zero
 #undef load
 #undef store
 #undef scale
@@ -174,6 +179,7 @@ static void find_amounts(const sg_kdist *kdist, size_t n, const cell_state *s, i
 #undef shortwave_segment
 
 #define lanes             l8
+#define zero              l8_zero
 #define load              l8_load
 #define store             l8_store
 #define scale             l8_scale

@@ -301,6 +301,7 @@ static sg_status allocate_tables(sg_kdist *k, size_t n_major, size_t n_minor, sg
         SG_TRY(sg_alloc_array(&t->major, n_major + WIDE, size, "absorption table", error));
         SG_TRY(sg_alloc_array(&t->minor, n_minor + WIDE, size, "minor gas table", error));
         SG_TRY(sg_alloc_array(&t->ratio, k->n_flavor * 2 * k->n_temperature, size, "reference mixing ratios", error));
+        SG_TRY(sg_alloc_array(&t->press_grid, k->n_pressure, size, "pressure grid", error));
         SG_TRY(sg_alloc_array(&t->planck, k->n_planck * k->g_stride + 1, size, "Planck table", error));
         SG_TRY(sg_alloc_array(&t->solar, k->g_stride, size, "solar source", error));
     }
@@ -359,6 +360,8 @@ static sg_status fill_rest(const sg_kdist_arrays *a, sg_kdist *k, int32_t (*file
                                    f, over, under, t);
                 PUT(k, ratio, (f * 2 + side) * a->n_temperature + t, k->flavor_used[f][side] ? over / under : 1.0);
             }
+    for (size_t i = 0; i < a->n_pressure; i++)
+        PUT(k, press_grid, i, exp(k->log_press_max + (double)i * k->log_press_delta));
     if (k->shortwave) {
         for (size_t g = 0; g < a->n_g; g++)
             k->solar_total += a->solar_source[g];
@@ -441,6 +444,7 @@ void sg_kdist_free(sg_kdist *k)
         sg_free((void *)k->table[precision].major);
         sg_free((void *)k->table[precision].minor);
         sg_free((void *)k->table[precision].ratio);
+        sg_free((void *)k->table[precision].press_grid);
         sg_free((void *)k->table[precision].planck);
         sg_free((void *)k->table[precision].solar);
     }

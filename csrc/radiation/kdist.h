@@ -93,6 +93,7 @@ typedef struct sg_kdist_table {
     const void *major;    /* blocks of the segments                                              [cm2 molecule-1], [1] */
     const void *minor;    /* blocks of the segments                                              [cm2 molecule-1]      */
     const void *ratio;    /* (n_flavor, 2 atmospheres, n_temperature): vmr_ref of the first by that of the second key gas */
+    const void *press_grid; /* (n_pressure)           [Pa], exactly even in ln p                                      */
     const void *planck;   /* (n_planck, g_stride): band Planck radiance of each g-point's band   [W m-2 sr-1]          */
     const void *solar;    /* (g_stride): share of the solar source                               [1], sums to 1        */
 } sg_kdist_table;

@@ -10,6 +10,13 @@
     typedef struct {                                                                                    \
         vr v[N / VL];                                                                                   \
     } l##N;                                                                                             \
+    SG_INLINE l##N l##N##_zero(void)                                                                    \
+    {                                                                                                   \
+        l##N a;                                                                                         \
+        for (int i = 0; i < N / VL; i++)                                                                \
+            a.v[i] = vr_zero();                                                                         \
+        return a;                                                                                       \
+    }                                                                                                   \
     SG_INLINE l##N l##N##_load(const real *p)                                                           \
     {                                                                                                   \
         l##N a;                                                                                         \
@@ -43,6 +50,7 @@ SG_LANE_GROUP(16)
 SG_LANE_GROUP(8)
 #else
 typedef __m256 l8;
+SG_INLINE l8   l8_zero(void) { return _mm256_setzero_ps(); }
 SG_INLINE l8   l8_load(const real *p) { return _mm256_loadu_ps(p); }
 SG_INLINE void l8_store(real *p, l8 a) { _mm256_storeu_ps(p, a); }
 SG_INLINE l8   l8_scale(real w, l8 b) { return _mm256_mul_ps(_mm256_set1_ps(w), b); }

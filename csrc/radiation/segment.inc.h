@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* One segment of one cell, included by gas_optics.hot.c for 16 and for 8 g-points with
- *   lanes  load  store  scale  add_scaled      of lanes.h
+ *   lanes  zero  load  store  scale  add_scaled      of lanes.h
  *   bilinear  trilinear  minor_gases  longwave_segment  shortwave_segment      the names to define
  * Optical depth is a sum of table rows, each times a weight of the cell. Pincus, Mlawer & Delamere 2019, eq. 9-12. */
 
@@ -46,7 +46,7 @@ SG_INLINE void longwave_segment(const cell_weights *w, size_t c, size_t n_lane, 
                                 real *tau, real *planck_fraction)
 {
     size_t next_eta = 2 * n_lane, next_p = n_eta * next_eta;
-    lanes  fraction = scale(0, load(major));
+    lanes  fraction = zero();
     lanes  t0 = trilinear(w, c, 0, major + (size_t)w->at_major[0][c] * next_eta, next_p, next_eta, n_lane, &fraction);
     lanes  t1 = trilinear(w, c, 1, major + (size_t)w->at_major[1][c] * next_eta, next_p, next_eta, n_lane, &fraction);
     lanes  sum = add_scaled(w->mix[1][c], t1, scale(w->mix[0][c], t0));

@@ -67,8 +67,9 @@ class KDistribution:
         The tables in the core.
     """
 
-    def __init__(self, core, name, file_gases, band_limits_wavenumber):
+    def __init__(self, core, name, file_gases, band_limits_wavenumber, recipe=None):
         self.core = core
+        self._recipe = recipe  # (function, arguments) that makes it again, for other processes
         self.name = name
         self.file_gases = tuple(file_gases)
         self.band_limits_wavenumber = np.array(band_limits_wavenumber, np.float64)
@@ -83,6 +84,11 @@ class KDistribution:
     pressure_range = property(lambda self: self.core.pressure_range)
     pressure_tropopause = property(lambda self: self.core.pressure_tropopause)
     solar_total = property(lambda self: self.core.solar_total)
+
+    def __reduce__(self):
+        if self._recipe is None:
+            raise TypeError(f"table {self.name!r} was built from arrays and cannot be sent to another process; load it from a file")
+        return self._recipe
 
     def __repr__(self):
         kind = "shortwave" if self.shortwave else "longwave"
@@ -176,12 +182,18 @@ def load(name_or_path, *, gases=None, mg=None, sb=None):
             find(name_or_path)  # a misspelt name: says which there are
         raise FileNotFoundError(f"{path}: no such file")
     name = name_or_path if name_or_path in NAMES else str(path)
+    return _load(path, name, None if gases is None else tuple(gases), mg, sb)
+
+
+def _load(path, name, gases, mg, sb):
     try:
-        return from_variables(read(path), gases=gases, mg=mg, sb=sb, name=name)
+        table = from_variables(read(path), gases=gases, mg=mg, sb=sb, name=name)
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, ValueError) and "gases:" in str(error):
             raise  # the caller's list, not the file
         raise _core.FileFormatError(f"{path}: {error.args[0]}; not an RRTMGP gas table") from error
+    table._recipe = (_load, (path, name, gases, mg, sb))
+    return table
 
 
 def load_or_synthetic(name):
@@ -202,8 +214,16 @@ def load_or_synthetic(name):
         return load(name)
     except FileNotFoundError as error:
         logger.warning("%s. Using the %s", error, synthetic.NOTICE)
+    return _synthetic(name)
+
+
+def _synthetic(name):
+    from simgraft.radiation import synthetic
+
     variables = synthetic.shortwave() if name.startswith("sw") else synthetic.longwave()
-    return from_variables(variables, name=f"synthetic {name}")
+    table = from_variables(variables, name=f"synthetic {name}")
+    table._recipe = (_synthetic, (name,))
+    return table
 
 
 def read(path):
