@@ -25,27 +25,44 @@ static void add_to_columns(const sg_loss_call *call)
 
 static size_t source(const sg_loss_call *call, size_t row) { return call->order ? (size_t)call->order[row] : row; }
 
-/* One elementwise loss: LOSS and SLOPE are expressions of the error e (a vector). */
+/* One elementwise loss: LOSS and SLOPE are expressions of the error e (a vector). Four rows at a time, because the sums would
+ * otherwise be loaded and stored once per row; they are still added row by row. */
 #define ELEMENTWISE(name, LOSS, SLOPE)                                                                             \
+    SG_INLINE void name##_rows(const sg_loss_call *call, const loss_rows *r, size_t row, const size_t n_rows)      \
+    {                                                                                                              \
+        const vr    scale     = vr_set1((real)call->scale);                                                        \
+        const vr    parameter = vr_set1((real)call->loss->attribute[0].v[0]);                                      \
+        const real *p = r->prediction + row * r->n_out, *t[4];                                                     \
+        real       *d = r->d ? r->d + row * r->n_out : NULL;                                                       \
+        vr          w[4];                                                                                          \
+        (void)parameter;                                                                                           \
+        for (size_t q = 0; q < n_rows; q++) {                                                                      \
+            const size_t from = source(call, row + q);                                                             \
+            t[q]              = r->target + from * r->n_out;                                                       \
+            w[q]              = vr_set1(r->row_weight ? r->row_weight[from] : 1);                                  \
+        }                                                                                                          \
+        for (size_t j = 0; j < r->n_out; j += VL) {                                                                \
+            const size_t n   = sg_lanes(r->n_out - j);                                                             \
+            const vr     v   = r->column_weight ? sg_lanes_load(r->column_weight + j, n) : vr_set1(1);             \
+            vr           sum = sg_lanes_load(r->sum + j, n);                                                       \
+            for (size_t q = 0; q < n_rows; q++) {                                                                  \
+                const vr e  = vr_sub(sg_lanes_load(p + q * r->n_out + j, n), sg_lanes_load(t[q] + j, n));          \
+                const vr wv = vr_mul(w[q], v);                                                                     \
+                sum         = vr_fma(wv, LOSS, sum);                                                               \
+                if (d)                                                                                             \
+                    sg_lanes_store(d + q * r->n_out + j, vr_mul(vr_mul(scale, wv), SLOPE), n);                     \
+            }                                                                                                      \
+            sg_lanes_store(r->sum + j, sum, n);                                                                    \
+        }                                                                                                          \
+    }                                                                                                              \
     static void name(const sg_loss_call *call)                                                                     \
     {                                                                                                              \
-        const loss_rows r         = rows_of(call);                                                                 \
-        const vr        scale     = vr_set1((real)call->scale);                                                    \
-        const vr        parameter = vr_set1((real)call->loss->attribute[0].v[0]);                                  \
-        (void)parameter;                                                                                           \
-        for (size_t row = 0; row < call->n_rows; row++) {                                                          \
-            const size_t from = source(call, row);                                                                 \
-            const real  *p = r.prediction + row * r.n_out, *t = r.target + from * r.n_out;                         \
-            const vr     w = vr_set1(r.row_weight ? r.row_weight[from] : 1);                                       \
-            for (size_t j = 0; j < r.n_out; j += VL) {                                                             \
-                const size_t n  = sg_lanes(r.n_out - j);                                                           \
-                const vr     e  = vr_sub(sg_lanes_load(p + j, n), sg_lanes_load(t + j, n));                                \
-                const vr     wv = r.column_weight ? vr_mul(w, sg_lanes_load(r.column_weight + j, n)) : w;              \
-                sg_lanes_store(r.sum + j, vr_fma(wv, LOSS, sg_lanes_load(r.sum + j, n)), n);                               \
-                if (r.d)                                                                                           \
-                    sg_lanes_store(r.d + row * r.n_out + j, vr_mul(vr_mul(scale, wv), SLOPE), n);                      \
-            }                                                                                                      \
-        }                                                                                                          \
+        const loss_rows r   = rows_of(call);                                                                       \
+        size_t          row = 0;                                                                                   \
+        for (; row + 4 <= call->n_rows; row += 4)                                                                  \
+            name##_rows(call, &r, row, 4);                                                                         \
+        for (; row < call->n_rows; row++)                                                                          \
+            name##_rows(call, &r, row, 1);                                                                         \
         add_to_columns(call);                                                                                      \
     }
 

@@ -139,6 +139,8 @@ static int run_group(void *context, size_t group, int thread)
         loss.n_rows      = rows->n_rows - row < chunk ? rows->n_rows - row : chunk;
         for (size_t i = 0; i < loss.n_rows; i++) {
             size_t from = rows->order ? (size_t)rows->order[row + i] : row + i;
+            size_t next = rows->order && i + 8 < loss.n_rows ? (size_t)rows->order[row + i + 8] : from;
+            __builtin_prefetch((const char *)rows->x + next * t->n_in * t->real_bytes);
             /* The targets come from main memory, in random order: ask for them before the forward pass that they are needed after. */
             for (size_t line = 0; line < target_bytes; line += SG_ALIGNMENT)
                 __builtin_prefetch((const char *)rows->y + from * target_bytes + line, 0, 2);
