@@ -344,6 +344,26 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, change, named):
         train(**{"checkpoint": tmp_path / "c", "epochs": 2} | change)
 
 
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_training(tmp_path):
+    with pytest.raises(FileNotFoundError, match="checkpoint: there is no folder"):
+        train(checkpoint=tmp_path / "missing" / "c", callbacks=[lambda t: pytest.fail("it trained")])
+
+
+def test_a_checkpoint_that_fails_to_be_written_leaves_the_best_weights(tmp_path):
+    network, weights = nn.MLP([8]).build(5, 3, seed=1), []
+
+    def remove_folder_in_epoch_2(training):
+        weights.append(training.network.parameters.copy())
+        if training.epoch == 2:
+            (tmp_path / "run" / "c").unlink()
+            (tmp_path / "run").rmdir()
+
+    (tmp_path / "run").mkdir()
+    with pytest.raises(OSError, match="run/c"):
+        train(network=network, checkpoint=tmp_path / "run" / "c", callbacks=[remove_folder_in_epoch_2])
+    np.testing.assert_array_equal(network.parameters, weights[1])
+
+
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     train(checkpoint=tmp_path / "c", epochs=1)
     content = bytearray((tmp_path / "c").read_bytes())

@@ -141,6 +141,9 @@ class _Run:
         self.data = _data(batches, "batches")
         self.validation = None if validation is None else _data(validation, "validation")
         self.checkpoint = None if checkpoint is None else os.fspath(checkpoint)
+        folder = os.path.dirname(self.checkpoint or "") or "."
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f"checkpoint: there is no folder {folder}")  # now, not after the first epoch
         self.schedule = as_schedule(optimizer.rate)
         if isinstance(self.data, _Arrays):
             for n, what in ((batch_size, "batch_size"), (self.data.n, "batches")):
