@@ -33,8 +33,8 @@ int sg_activation_needs_input(sg_activation kind) { return kind == SG_ACTIVATION
 static double sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
 static double sigmoid_slope(double x) { return sigmoid(x) * sigmoid(-x); }
 
-static const double gelu_scale = 1.5957691216057307117597842397375; /* sqrt(8 / pi) */
-static const double gelu_cube  = 0.044715;
+static double normal_cdf(double x) { return 0.5 * erfc(-x * 0.70710678118654752440); }
+static double normal_density(double x) { return 0.39894228040143267794 * exp(-0.5 * x * x); }
 
 double sg_activation_value(sg_activation kind, double parameter, double x)
 {
@@ -46,7 +46,7 @@ double sg_activation_value(sg_activation kind, double parameter, double x)
     case SG_ACTIVATION_tanh: return tanh(x);
     case SG_ACTIVATION_sigmoid: return sigmoid(x);
     case SG_ACTIVATION_swish: return x * sigmoid(x);
-    case SG_ACTIVATION_gelu: return x * sigmoid(gelu_scale * (x + gelu_cube * x * x * x));
+    case SG_ACTIVATION_gelu: return x * normal_cdf(x);
     case SG_ACTIVATION_softplus: return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
     default: return x;
     }
@@ -62,10 +62,7 @@ double sg_activation_derivative(sg_activation kind, double parameter, double x)
     case SG_ACTIVATION_tanh: return 1 - tanh(x) * tanh(x);
     case SG_ACTIVATION_sigmoid: return sigmoid_slope(x);
     case SG_ACTIVATION_swish: return sigmoid(x) + x * sigmoid_slope(x);
-    case SG_ACTIVATION_gelu: {
-        double inner = gelu_scale * (x + gelu_cube * x * x * x);
-        return sigmoid(inner) + x * sigmoid_slope(inner) * gelu_scale * (1 + 3 * gelu_cube * x * x);
-    }
+    case SG_ACTIVATION_gelu: return normal_cdf(x) + x * normal_density(x);
     case SG_ACTIVATION_softplus: return sigmoid(x);
     default: return 1;
     }

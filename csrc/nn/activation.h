@@ -18,7 +18,7 @@
     X(tanh, 0, "tanh(x)")                                                                                                \
     X(sigmoid, 0, "1 / (1 + exp(-x))")                                                                                   \
     X(swish, 0, "x sigmoid(x)")                                                                                          \
-    X(gelu, 0, "x sigmoid(sqrt(8 / pi) (x + 0.044715 x^3)): the tanh form of Hendrycks & Gimpel, arXiv:1606.08415")      \
+    X(gelu, 0, "x (1 + erf(x / sqrt(2))) / 2: Hendrycks & Gimpel, arXiv:1606.08415, exact form")                          \
     X(softplus, 0, "log(1 + exp(x))")
 
 /* The numbers are positions in the list; files store names. */
@@ -46,38 +46,36 @@ double sg_activation_derivative(sg_activation kind, double parameter, double x);
 
 #include "base/vmath.h"
 
-#define SG_GELU_SCALE R(1.5957691216057307117597842397375)  /* sqrt(8 / pi) */
-#define SG_GELU_CUBE R(0.044715)
+/* Distribution function of the standard normal, what gelu multiplies x with. */
+SG_INLINE vr sg_normal_cdf(vr x)
+{
+    const vr half = vr_set1(R(0.5));
+    return vr_fma(vr_erf(vr_mul(x, vr_set1(R(0.70710678118654752440)))), half, half);
+}
 
 /* f(x). kind must be a constant where it matters for speed; parameter is a vector so that it is broadcast once. */
 SG_INLINE vr vr_activate(sg_activation kind, vr parameter, vr x)
 {
-    const vr one = vr_set1(1), zero = vr_zero();
+    const vr zero = vr_zero();
     switch (kind) {
     case SG_ACTIVATION_relu:
         return vr_max(zero, x); /* in this order NaN stays NaN */
     case SG_ACTIVATION_leaky_relu:
         return vr_select(vr_lt(zero, x), x, vr_mul(parameter, x));
     case SG_ACTIVATION_elu:
-        return vr_select(vr_lt(zero, x), x, vr_mul(parameter, vr_sub(vr_exp(vr_min(zero, x)), one)));
+        return vr_select(vr_lt(zero, x), x, vr_mul(parameter, vr_expm1(vr_min(zero, x))));
     case SG_ACTIVATION_softsign:
-        return vr_div(x, vr_add(one, vr_abs(x)));
+        return vr_div(x, vr_add(vr_set1(1), vr_abs(x)));
     case SG_ACTIVATION_tanh:
         return vr_tanh(x);
     case SG_ACTIVATION_sigmoid:
         return vr_sigmoid(x);
     case SG_ACTIVATION_swish:
         return vr_mul(x, vr_sigmoid(x));
-    case SG_ACTIVATION_gelu: {
-        vr inner = vr_mul(x, vr_fma(vr_mul(x, x), vr_set1(SG_GELU_CUBE), one));
-        return vr_mul(x, vr_sigmoid(vr_mul(vr_set1(SG_GELU_SCALE), inner)));
-    }
-    case SG_ACTIVATION_softplus: {
-        /* max(x, 0) + log1p(t), t = exp(-|x|); log1p(t) = log(u) t / (u - 1) with u = 1 + t keeps the relative accuracy of the tail. */
-        vr t = vr_exp(vr_neg(vr_abs(x))), u = vr_add(one, t), rest = vr_sub(u, one);
-        vr tail = vr_div(vr_mul(vr_log(u), t), vr_select(vr_lt(zero, rest), rest, one));
-        return vr_add(vr_max(zero, x), vr_select(vr_lt(zero, rest), tail, t));
-    }
+    case SG_ACTIVATION_gelu:
+        return vr_mul(x, sg_normal_cdf(x));
+    case SG_ACTIVATION_softplus:
+        return vr_softplus(x);
     default:
         return x;
     }
@@ -107,13 +105,11 @@ SG_INLINE vr vr_activate_slope(sg_activation kind, vr parameter, vr x, vr y)
         return vr_fma(y, vr_sub(one, s), s);
     }
     case SG_ACTIVATION_gelu: {
-        vr cube = vr_mul(vr_mul(x, x), vr_set1(SG_GELU_CUBE));
-        vr s    = vr_sigmoid(vr_mul(vr_set1(SG_GELU_SCALE), vr_fma(cube, x, x)));
-        vr rise = vr_mul(vr_set1(SG_GELU_SCALE), vr_fma(vr_set1(3), cube, one));
-        return vr_fma(vr_mul(vr_mul(x, rise), s), vr_sub(one, s), s);
+        vr density = vr_mul(vr_exp(vr_mul(vr_mul(x, x), vr_set1(R(-0.5)))), vr_set1(R(0.39894228040143267794)));
+        return vr_fma(x, density, sg_normal_cdf(x));
     }
     case SG_ACTIVATION_softplus:
-        return vr_sub(one, vr_exp(vr_neg(y)));
+        return vr_neg(vr_expm1(vr_neg(y)));
     default:
         return one;
     }
