@@ -10,6 +10,7 @@ int sg_bind_exceptions(PyObject *module);
 /* Rooms, in the order their types depend on each other. To bind a new room, add its function here and a file bind_ROOM.c. */
 #define SG_BIND_ROOMS(X) \
     X(base)              \
+    X(infer)             \
     X(metrics)           \
     X(nn)                \
     X(store)             \

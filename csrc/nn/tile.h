@@ -96,43 +96,44 @@ SG_INLINE const real *sg_tile_row(int r, const real *a_0, const real *a_4, const
 #define SG_TILE_END_ROW(r, V, END, LAST) SG_VECTORS_##V(SG_TILE_END, r, V, END, LAST)
 
 /* One tile of R rows and V vectors. LAST: lanes that count in the last vector; READ: lanes of it that may be read from b. */
-#define SG_TILE(name, R, V, CONTEXT, START, END, LAST, READ)                                                             \
-    static __attribute__((noinline)) void name(const sg_product *p, const CONTEXT *context, size_t row, size_t column,   \
-                                               size_t lanes)                                                             \
-    {                                                                                                                    \
-        const CONTEXT   c = *context;                                                                                    \
-        const ptrdiff_t a_row = p->a_row, a_k = p->a_k, b_k = p->b_k, b_panel = p->b_panel;                              \
-        const ptrdiff_t step = a_row * (ptrdiff_t)sizeof(real), step_3 = 3 * step;                                       \
-        const real     *a_0 = p->a + (ptrdiff_t)row * a_row, *a_4 = a_0, *a_8 = a_0;                                     \
-        const real     *b = p->b + (ptrdiff_t)(column / SG_PANEL) * b_panel;                                             \
-        (void)lanes, (void)b_panel, (void)step, (void)step_3;                                                            \
-        if ((R) > 4)                                                                                                     \
-            a_4 += 4 * a_row;                                                                                            \
-        if ((R) > 8)                                                                                                     \
-            a_8 += 8 * a_row;                                                                                            \
-        SG_ROWS_##R(SG_TILE_START_ROW, V, START, LAST)                                                                   \
-        for (size_t k = p->n_k; k; k--) {                                                                                \
-            SG_VECTORS_##V(SG_TILE_READ_B, V, READ)                                                                      \
-            SG_ROWS_##R(SG_TILE_FMA_ROW, V)                                                                              \
-            a_0 += a_k, a_4 += a_k, a_8 += a_k, b += b_k;                                                                \
-        }                                                                                                                \
-        SG_ROWS_##R(SG_TILE_END_ROW, V, END, LAST)                                                                       \
+#define SG_TILE(name, R, V, CONTEXT, START, AHEAD, END, LAST, READ)                                                    \
+    static __attribute__((noinline)) void name(const sg_product *p, const CONTEXT *context, size_t row, size_t column, \
+                                               size_t lanes)                                                           \
+    {                                                                                                                  \
+        const CONTEXT   c = *context;                                                                                  \
+        const ptrdiff_t a_row = p->a_row, a_k = p->a_k, b_k = p->b_k, b_panel = p->b_panel;                            \
+        const ptrdiff_t step = a_row * (ptrdiff_t)sizeof(real), step_3 = 3 * step;                                     \
+        const real     *a_0 = p->a + (ptrdiff_t)row * a_row, *a_4 = a_0, *a_8 = a_0;                                   \
+        const real     *b = p->b + (ptrdiff_t)(column / SG_PANEL) * b_panel;                                           \
+        (void)lanes, (void)b_panel, (void)step, (void)step_3;                                                          \
+        if ((R) > 4)                                                                                                   \
+            a_4 += 4 * a_row;                                                                                          \
+        if ((R) > 8)                                                                                                   \
+            a_8 += 8 * a_row;                                                                                          \
+        SG_ROWS_##R(SG_TILE_START_ROW, V, START, LAST)                                                                 \
+        for (size_t k = p->n_k; k; k--) {                                                                              \
+            SG_VECTORS_##V(SG_TILE_READ_B, V, READ)                                                                    \
+            SG_ROWS_##R(SG_TILE_FMA_ROW, V)                                                                            \
+            AHEAD(&c, row, column, k, (size_t)(R), (size_t)(V));                                                       \
+            a_0 += a_k, a_4 += a_k, a_8 += a_k, b += b_k;                                                              \
+        }                                                                                                              \
+        SG_ROWS_##R(SG_TILE_END_ROW, V, END, LAST)                                                                     \
     }
 
 /* Tiles of R rows over one panel: all of it, its right edge in the second vector, its right edge in the first vector. */
-#define SG_TILE_ROWS(name, R, CONTEXT, START, END, READ)                                                     \
-    SG_TILE(name##_##R##x2, R, 2, CONTEXT, START, END, (size_t)VL, (size_t)VL)                               \
-    SG_TILE(name##_##R##x2_edge, R, 2, CONTEXT, START, END, lanes, READ)                                     \
-    SG_TILE(name##_##R##x1_edge, R, 1, CONTEXT, START, END, lanes, READ)                                     \
-    static inline void name##_##R(const sg_product *p, const CONTEXT *c, size_t row, size_t column)          \
-    {                                                                                                        \
-        size_t n = p->n_cols - column;                                                                       \
-        if (n >= SG_PANEL)                                                                                   \
-            name##_##R##x2(p, c, row, column, VL);                                                           \
-        else if (n > VL)                                                                                     \
-            name##_##R##x2_edge(p, c, row, column, n - VL);                                                  \
-        else                                                                                                 \
-            name##_##R##x1_edge(p, c, row, column, n);                                                       \
+#define SG_TILE_ROWS(name, R, CONTEXT, START, AHEAD, END, READ)                                     \
+    SG_TILE(name##_##R##x2, R, 2, CONTEXT, START, AHEAD, END, (size_t)VL, (size_t)VL)               \
+    SG_TILE(name##_##R##x2_edge, R, 2, CONTEXT, START, AHEAD, END, lanes, READ)                     \
+    SG_TILE(name##_##R##x1_edge, R, 1, CONTEXT, START, AHEAD, END, lanes, READ)                     \
+    static inline void name##_##R(const sg_product *p, const CONTEXT *c, size_t row, size_t column) \
+    {                                                                                               \
+        size_t n = p->n_cols - column;                                                              \
+        if (n >= SG_PANEL)                                                                          \
+            name##_##R##x2(p, c, row, column, VL);                                                  \
+        else if (n > VL)                                                                            \
+            name##_##R##x2_edge(p, c, row, column, n - VL);                                         \
+        else                                                                                        \
+            name##_##R##x1_edge(p, c, row, column, n);                                              \
     }
 
 /* Tile heights: as many accumulators as the register file holds beside two vectors of b and a broadcast of a. */
@@ -147,39 +148,46 @@ SG_INLINE const real *sg_tile_row(int r, const real *a_0, const real *a_4, const
 #define SG_TILE_HEIGHTS(X, ...) X(6, __VA_ARGS__) X(4, __VA_ARGS__) X(2, __VA_ARGS__) X(1, __VA_ARGS__)
 #endif
 
-#define SG_TILE_ONE_HEIGHT(R, name, CONTEXT, START, END, READ) SG_TILE_ROWS(name, R, CONTEXT, START, END, READ)
-#define SG_TILE_RUN_HEIGHT(R, name) \
+#define SG_TILE_ONE_HEIGHT(R, name, CONTEXT, START, AHEAD, END, READ) SG_TILE_ROWS(name, R, CONTEXT, START, AHEAD, END, READ)
+#define SG_TILE_RUN_HEIGHT(R, name)          \
     for (; row + (R) <= n_tiled; row += (R)) \
         name##_##R(p, context, row, column);
 
 /* Defines void name(const sg_product *, const CONTEXT *). Panels in the outer loop: one panel of b stays in L1 while the rows of a
  * pass by, so hand over at most about 100 rows at a time. One to three rows left over are taken over several panels at once,
  * because two or four accumulators do not cover the latency of the multiply-add; a batch of one is that case alone. */
-#define SG_TILE_PRODUCT(name, CONTEXT, START, END, B_KIND)                                                               \
-    SG_TILE_HEIGHTS(SG_TILE_ONE_HEIGHT, name, CONTEXT, START, END, (B_KIND) == SG_B_PLAIN ? lanes : (size_t)VL)          \
-    SG_TILE(name##_2x4, 2, 4, CONTEXT, START, END, (size_t)VL, (size_t)VL)                                               \
-    SG_TILE(name##_1x8, 1, 8, CONTEXT, START, END, (size_t)VL, (size_t)VL)                                               \
-    static void name(const sg_product *p, const CONTEXT *context)                                                        \
-    {                                                                                                                    \
-        const size_t n_cols = p->n_cols, n_tiled = p->n_rows & ~(size_t)3;                                               \
-        for (size_t column = 0; n_tiled && column < n_cols; column += SG_PANEL) {                                        \
-            size_t row = 0;                                                                                              \
-            SG_TILE_HEIGHTS(SG_TILE_RUN_HEIGHT, name)                                                                    \
-        }                                                                                                                \
-        size_t row = n_tiled, column = 0;                                                                                \
-        if (row + 2 <= p->n_rows) {                                                                                      \
-            for (; column + 2 * SG_PANEL <= n_cols; column += 2 * SG_PANEL)                                              \
-                name##_2x4(p, context, row, column, VL);                                                                 \
-            for (; column < n_cols; column += SG_PANEL)                                                                  \
-                name##_2(p, context, row, column);                                                                       \
-            row += 2, column = 0;                                                                                        \
-        }                                                                                                                \
-        if (row < p->n_rows) {                                                                                           \
-            for (; column + 4 * SG_PANEL <= n_cols; column += 4 * SG_PANEL)                                              \
-                name##_1x8(p, context, row, column, VL);                                                                 \
-            for (; column < n_cols; column += SG_PANEL)                                                                  \
-                name##_1(p, context, row, column);                                                                       \
-        }                                                                                                                \
+#define SG_TILE_PRODUCT(name, CONTEXT, START, END, B_KIND) \
+    SG_TILE_PRODUCT_AHEAD(name, CONTEXT, START, SG_NOTHING_AHEAD, END, B_KIND)
+
+#define SG_NOTHING_AHEAD(c, row, column, k, height, vectors) ((void)0)
+
+/* The same, with AHEAD(&context, row, column, k, height, vectors) called in every step of k, which counts down from n_k to 1, in the
+ * tile at (row, column) of height rows: for prefetching what a later tile will write. */
+#define SG_TILE_PRODUCT_AHEAD(name, CONTEXT, START, AHEAD, END, B_KIND)                                                \
+    SG_TILE_HEIGHTS(SG_TILE_ONE_HEIGHT, name, CONTEXT, START, AHEAD, END, (B_KIND) == SG_B_PLAIN ? lanes : (size_t)VL) \
+    SG_TILE(name##_2x4, 2, 4, CONTEXT, START, SG_NOTHING_AHEAD, END, (size_t)VL, (size_t)VL)                           \
+    SG_TILE(name##_1x8, 1, 8, CONTEXT, START, SG_NOTHING_AHEAD, END, (size_t)VL, (size_t)VL)                           \
+    static void name(const sg_product *p, const CONTEXT *context)                                                      \
+    {                                                                                                                  \
+        const size_t n_cols = p->n_cols, n_tiled = p->n_rows & ~(size_t)3;                                             \
+        for (size_t column = 0; n_tiled && column < n_cols; column += SG_PANEL) {                                      \
+            size_t row = 0;                                                                                            \
+            SG_TILE_HEIGHTS(SG_TILE_RUN_HEIGHT, name)                                                                  \
+        }                                                                                                              \
+        size_t row = n_tiled, column = 0;                                                                              \
+        if (row + 2 <= p->n_rows) {                                                                                    \
+            for (; column + 2 * SG_PANEL <= n_cols; column += 2 * SG_PANEL)                                            \
+                name##_2x4(p, context, row, column, VL);                                                               \
+            for (; column < n_cols; column += SG_PANEL)                                                                \
+                name##_2(p, context, row, column);                                                                     \
+            row += 2, column = 0;                                                                                      \
+        }                                                                                                              \
+        if (row < p->n_rows) {                                                                                         \
+            for (; column + 4 * SG_PANEL <= n_cols; column += 4 * SG_PANEL)                                            \
+                name##_1x8(p, context, row, column, VL);                                                               \
+            for (; column < n_cols; column += SG_PANEL)                                                                \
+                name##_1(p, context, row, column);                                                                     \
+        }                                                                                                              \
     }
 
 #endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Runs a dense plan: blocks of rows through all layers. See dense.h.
+ *
+ * The tile of tile.h is used in two ways, with the same bits. "Rows": lanes along the neurons, activations stored row by row
+ * [row][ld]; the result goes straight to a row-major output. "Columns": lanes along the batch, activations stored feature by feature
+ * [feature][ld], weights broadcast; the result goes straight to a column-major (Fortran) output, to the store hook, and serves
+ * networks with fewer outputs than lanes. */
+#include <string.h>
+
+#include "nn/dense_plan.h"
+#include "nn/tile.h"
+
+#if SG_REAL_IS_FLOAT
+typedef sg_dense_input_f32  input_rows;
+typedef sg_dense_output_f32 output_rows;
+#else
+typedef sg_dense_input_f64  input_rows;
+typedef sg_dense_output_f64 output_rows;
+#endif
+
+/* Rows of a block with lanes along the neurons: their activations take less than half of L1 in layers of 64, and the weights come from
+ * L2 seldom enough. With lanes along the batch a block is SG_DENSE_BLOCK rows, three pairs of AVX-512 vectors of floats. */
+#define ROWS_AT_ONCE ((size_t)48)
+
+/* ----------------------------------------------------------------------------------------------------- one layer */
+
+typedef struct target {
+    const real *bias;   /* of the first row or column of the product */
+    real       *y;      /* element (row, column) of the product at y[row * y_row + column] */
+    ptrdiff_t   y_row;
+    real        parameter;
+    size_t      pace;   /* 65536 / n_k */
+} target;
+
+SG_INLINE vr start_rows(const target *t, size_t row, size_t column, size_t n)
+{
+    (void)row, (void)n;
+    return vr_load(t->bias + column); /* padded to whole panels */
+}
+SG_INLINE vr start_columns(const target *t, size_t row, size_t column, size_t n)
+{
+    (void)column, (void)n;
+    return vr_set1(t->bias[row]);
+}
+
+/* Fetches the lines of the output that a tile of one of the next blocks will write, one row after the other while this tile counts k
+ * down. Without, the stores of a tile come as a burst of misses that keeps the loads of the next tile waiting (4096 rows of
+ * 7-64-64-256: 0.79 instead of 0.91 of peak). Nearer distances cost about as much as none. */
+SG_INLINE void fetch(const target *t, size_t row, size_t column, size_t k, size_t height)
+{
+    const char *y = (const char *)(t->y + (ptrdiff_t)(row + ((k * height * t->pace) >> 16)) * t->y_row + column);
+    __builtin_prefetch(y, 1, 2);
+    if (SG_PANEL * sizeof(real) > 64)
+        __builtin_prefetch(y + 64, 1, 2);
+}
+SG_INLINE void ahead_rows(const target *t, size_t row, size_t column, size_t k, size_t height, size_t vectors)
+{
+    (void)vectors;
+    fetch(t, row + ROWS_AT_ONCE, column, k, height);
+}
+SG_INLINE void ahead_columns(const target *t, size_t row, size_t column, size_t k, size_t height, size_t vectors)
+{
+    (void)vectors;
+    fetch(t, row, column + 2 * SG_PANEL, k, height);
+}
+
+/* Activations of a few instructions are applied in registers; the others in a pass over the block while it is in L1. */
+#define FUSED_ACTIVATIONS(X) X(linear) X(relu) X(leaky_relu) X(softsign)
+
+#define X(kind)                                                                                                \
+    SG_INLINE void end_##kind(const target *t, size_t row, size_t column, vr sum, size_t n)                    \
+    {                                                                                                          \
+        sg_tile_store(t->y + (ptrdiff_t)row * t->y_row + column,                                               \
+                      vr_activate(SG_ACTIVATION_##kind, vr_set1(t->parameter), sum), n);                       \
+    }                                                                                                          \
+    SG_TILE_PRODUCT_AHEAD(rows_##kind, target, start_rows, ahead_rows, end_##kind, SG_B_PACKED)                \
+    SG_TILE_PRODUCT_AHEAD(columns_##kind, target, start_columns, ahead_columns, end_##kind, SG_B_PACKED)
+FUSED_ACTIVATIONS(X)
+#undef X
+
+typedef void product(const sg_product *, const target *);
+static product *const rows_product[SG_ACTIVATION_COUNT] = {
+#define X(kind) [SG_ACTIVATION_##kind] = rows_##kind,
+    FUSED_ACTIVATIONS(X)
+#undef X
+};
+static product *const columns_product[SG_ACTIVATION_COUNT] = {
+#define X(kind) [SG_ACTIVATION_##kind] = columns_##kind,
+    FUSED_ACTIVATIONS(X)
+#undef X
+};
+
+#define X(kind, ignored, formula)                                                                                           \
+    static void pass_##kind(size_t n_rows, size_t n_columns, real parameter, real *y, ptrdiff_t y_row)                      \
+    {                                                                                                                       \
+        const vr p = vr_set1(parameter);                                                                                    \
+        for (size_t row = 0; row < n_rows; row++, y += y_row) {                                                             \
+            size_t j = 0;                                                                                                   \
+            for (; j + VL <= n_columns; j += VL)                                                                            \
+                vr_store(y + j, vr_activate(SG_ACTIVATION_##kind, p, vr_load(y + j)));                                      \
+            if (j < n_columns)                                                                                              \
+                vr_store_n(y + j, vr_activate(SG_ACTIVATION_##kind, p, vr_load_n(y + j, n_columns - j)), n_columns - j);    \
+        }                                                                                                                   \
+    }
+SG_ACTIVATION_LIST(X)
+#undef X
+
+static void (*const pass[SG_ACTIVATION_COUNT])(size_t, size_t, real, real *, ptrdiff_t) = {
+#define X(kind, ignored, formula) pass_##kind,
+    SG_ACTIVATION_LIST(X)
+#undef X
+};
+
+/* y[r * y_row + j] = layer(x[r * x_row + k * x_k]) */
+static void layer_rows(const sg_dense_step *s, size_t n_rows, const real *x, ptrdiff_t x_row, ptrdiff_t x_k, real *y, ptrdiff_t y_row)
+{
+    product *fused = rows_product[s->activation];
+    (fused ? fused : rows_linear)(&(sg_product){.n_rows = n_rows, .n_cols = s->n_out, .n_k = s->n_in, .a = x, .a_row = x_row,
+                                                .a_k = x_k, .b = s->weight, .b_k = SG_PANEL,
+                                                .b_panel = (ptrdiff_t)(s->n_in * SG_PANEL)},
+                                  &(target){s->bias, y, y_row, (real)s->parameter, 65536 / s->n_in});
+    if (!fused)
+        pass[s->activation](n_rows, s->n_out, (real)s->parameter, y, y_row);
+}
+
+/* y[j * y_j + r] = layer(x[k * SG_DENSE_BLOCK + r]); x is padded to whole vectors */
+static void layer_columns(const sg_dense_step *s, size_t n_rows, const real *x, real *y, ptrdiff_t y_j)
+{
+    product *fused = columns_product[s->activation];
+    for (size_t j = 0; j < s->n_out; j += SG_PANEL)
+        (fused ? fused : columns_linear)(&(sg_product){.n_rows = s->n_out - j < SG_PANEL ? s->n_out - j : SG_PANEL, .n_cols = n_rows,
+                                                       .n_k = s->n_in, .a = (const real *)s->weight + j * s->n_in, .a_row = 1,
+                                                       .a_k = SG_PANEL, .b = x, .b_k = SG_DENSE_BLOCK, .b_panel = SG_PANEL},
+                                         &(target){(const real *)s->bias + j, y + (ptrdiff_t)j * y_j, y_j, (real)s->parameter, 65536 / s->n_in});
+    if (!fused)
+        pass[s->activation](s->n_out, n_rows, (real)s->parameter, y, y_j);
+}
+
+/* ------------------------------------------------------------------------------------------------- blocks of rows */
+
+/* to[i * to_i + j * to_j] = from[i * from_i + j * from_j] */
+static void copy(size_t n_i, size_t n_j, const real *from, ptrdiff_t from_i, ptrdiff_t from_j, real *to, ptrdiff_t to_i, ptrdiff_t to_j)
+{
+    for (size_t i = 0; i < n_i; i++, from += from_i, to += to_i) {
+        const real *f = from;
+        real       *t = to;
+        if (from_j == 1 && to_j == 1)
+            memcpy(t, f, n_j * sizeof *t);
+        else
+            for (size_t j = 0; j < n_j; j++, f += from_j, t += to_j)
+                *t = *f;
+    }
+}
+
+/* Few columns are read where they are even if they lie far apart; more would cost a page table entry each in every tile. */
+#define MAX_SCATTERED_COLUMNS 16
+
+static void block_rows(const sg_dense_plan *plan, size_t first, size_t n_rows, const input_rows *in, const output_rows *out, int thread,
+                       real *work, real *other)
+{
+    const real *x     = in->data + (ptrdiff_t)first * in->row_stride;
+    ptrdiff_t   x_row = in->row_stride, x_k = in->column_stride;
+    if (in->load) {
+        in->load(in->context, thread, first, n_rows, work, n_rows);
+        x = work, x_row = 1, x_k = (ptrdiff_t)n_rows;
+    } else if (x_k != 1 && plan->n_in > MAX_SCATTERED_COLUMNS) {
+        const ptrdiff_t ld = (ptrdiff_t)sg_dense_ld(plan->n_in, sizeof(real));
+        copy(plan->n_in, n_rows, x, x_k, x_row, work, 1, ld);
+        x = work, x_row = ld, x_k = 1;
+    }
+    const int straight = !out->store && (out->column_stride == 1 || plan->n_out == 1);
+    for (size_t i = 0; i < plan->n_layers; i++) {
+        const sg_dense_step *s     = &plan->step[i];
+        real                *y     = other;
+        ptrdiff_t            y_row = (ptrdiff_t)sg_dense_ld(s->n_out, sizeof(real));
+        if (i + 1 == plan->n_layers && straight)
+            y = out->data + (ptrdiff_t)first * out->row_stride, y_row = out->row_stride;
+        layer_rows(s, n_rows, x, x_row, x_k, y, y_row);
+        other = work, work = y;
+        x = y, x_row = y_row, x_k = 1;
+    }
+    if (out->store) {
+        if (n_rows > 1) {
+            copy(plan->n_out, n_rows, x, 1, x_row, other, (ptrdiff_t)n_rows, 1);
+            x = other;
+        }
+        out->store(out->context, thread, first, n_rows, x, n_rows);
+    } else if (!straight) {
+        copy(n_rows, plan->n_out, x, x_row, 1, out->data + (ptrdiff_t)first * out->row_stride, out->row_stride, out->column_stride);
+    }
+}
+
+static void block_columns(const sg_dense_plan *plan, size_t first, size_t n_rows, const input_rows *in, const output_rows *out,
+                          int thread, real *work, real *other)
+{
+    const size_t    ld = SG_DENSE_BLOCK, whole = (n_rows + VL - 1) / VL * VL;
+    const ptrdiff_t step = (ptrdiff_t)ld;
+    if (in->load)
+        in->load(in->context, thread, first, n_rows, work, ld);
+    else
+        copy(plan->n_in, n_rows, in->data + (ptrdiff_t)first * in->row_stride, in->column_stride, in->row_stride, work, step, 1);
+    for (size_t k = 0; k < plan->n_in; k++)
+        for (size_t r = n_rows; r < whole; r++)
+            work[k * ld + r] = 0;
+    const int straight = !out->store && out->row_stride == 1;
+    for (size_t i = 0; i < plan->n_layers; i++) {
+        if (i + 1 == plan->n_layers && straight) {
+            layer_columns(&plan->step[i], n_rows, work, out->data + first, out->column_stride);
+            return;
+        }
+        layer_columns(&plan->step[i], whole, work, other, step);
+        real *y = other;
+        other = work, work = y;
+    }
+    if (out->store)
+        out->store(out->context, thread, first, n_rows, work, ld);
+    else
+        copy(n_rows, plan->n_out, work, 1, step, out->data + (ptrdiff_t)first * out->row_stride, out->row_stride, out->column_stride);
+}
+
+static void eval(const sg_dense_plan *plan, size_t first, size_t n_rows, const void *input, const void *output, int thread,
+                 void *workspace)
+{
+    const output_rows *out  = output;
+    real              *work = workspace, *other = (real *)((char *)workspace + plan->half);
+    const int          fortran = out->store || (out->row_stride == 1 && out->column_stride != 1) || plan->n_out < VL;
+    for (size_t left = n_rows; left;) {
+        const int    columns = fortran && left >= SG_PANEL;
+        const size_t most = columns ? SG_DENSE_BLOCK : ROWS_AT_ONCE, n = left < most ? left : most;
+        (columns ? block_columns : block_rows)(plan, first, n, input, output, thread, work, other);
+        first += n, left -= n;
+    }
+}
+
+extern const sg_dense_kernels SG_HOT(sg_dense_kernels);
+const sg_dense_kernels SG_HOT(sg_dense_kernels) = {SG_PANEL, eval};

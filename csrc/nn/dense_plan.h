@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Inside of a dense plan: shared by dense.c, which makes plans, and dense.hot.c, which runs them. */
+#ifndef SG_NN_DENSE_PLAN_H
+#define SG_NN_DENSE_PLAN_H
+
+#include "base/cpu.h"
+#include "nn/dense.h"
+
+typedef struct sg_dense_step {
+    size_t        n_in, n_out;
+    sg_activation activation;
+    double        parameter;
+    void         *weight;  /* (n_panels, n_in, panel), padded with zeros */
+    void         *bias;    /* (n_panels * panel), padded with zeros      */
+} sg_dense_step;
+
+typedef struct sg_dense_kernels {
+    size_t panel;  /* neurons in a panel of packed weights */
+    /* Rows first .. first + n_rows - 1 of input and output (sg_dense_input_f32 or _f64 ...) in the calling thread. */
+    void (*eval)(const sg_dense_plan *plan, size_t first, size_t n_rows, const void *input, const void *output, int thread,
+                 void *workspace);
+} sg_dense_kernels;
+
+struct sg_dense_plan {
+    const sg_dense_kernels *kernels;
+    sg_isa                  isa;
+    int                     bits;
+    size_t                  n_layers, n_in, n_out;
+    size_t                  half;  /* bytes of one of the two halves of a workspace: a block of the widest layer */
+    double                  flops;
+    sg_dense_step           step[];  /* (n_layers), weights and biases behind it in the same allocation */
+};
+
+/* Elements from one row to the next in a scratch block of n columns. Rows a multiple of 2 KiB apart would fall into the same few sets of
+ * the L1 cache, so they get one cache line more. */
+static inline size_t sg_dense_ld(size_t n, size_t element_bytes)
+{
+    size_t line = 64 / element_bytes, ld = (n + line - 1) / line * line;
+    return ld * element_bytes % 2048 == 0 ? ld + line : ld;
+}
+
+#endif
