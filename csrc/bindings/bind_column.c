@@ -315,7 +315,7 @@ static PyObject *column_run(column_object *self, PyObject *arguments)
 }
 
 /* A copy of one field of the state, by the number in the getter's closure. */
-enum { T_LAY, T_SFC, H2O, LW_UP, LW_DOWN, SW_UP, SW_DOWN, IMBALANCE, RATE, TIME, STEPS, CONVERGED };
+enum { T_LAY, T_SFC, H2O, LW_UP, LW_DOWN, SW_UP, SW_DOWN, IMBALANCE, RATE, TIME, STEPS, CONVERGED, LIMITED };
 
 static PyObject *column_get(column_object *self, void *closure)
 {
@@ -337,6 +337,7 @@ static PyObject *column_get(column_object *self, void *closure)
     case RATE: return copy_of(c->rate, NPY_DOUBLE, 1, layers);
     case TIME: return copy_of(c->time, NPY_DOUBLE, 1, layers);
     case STEPS: return copy_of(c->steps, NPY_UINTP, 1, layers);
+    case LIMITED: return copy_of(c->limited, NPY_BOOL, 1, layers);
     default: return copy_of(c->converged, NPY_BOOL, 1, layers);
     }
 }
@@ -355,6 +356,7 @@ static PyGetSetDef column_fields[] = {
     FIELD("time", TIME),
     FIELD("steps", STEPS),
     FIELD("converged", CONVERGED),
+    FIELD("limited", LIMITED),
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -20,6 +20,7 @@ typedef struct column_work {
     double *dt;               /* (n_col) [s]                                                                    */
     double *norm_best;        /* (n_col) least residual since the acceleration was restarted                    */
     size_t *calm;             /* (n_col) steps since then                                                       */
+    size_t *n_limited;        /* (n_col) steps in a row that left the range of temperatures                         */
     size_t *n_memory;         /* (n_col) differences held                                                       */
     double *x_last, *f_last;  /* (n_col, n) state and residual of the step before                               */
     double *x_best, *f_best;  /* (n_col, n) and those of the least residual                                     */
@@ -141,7 +142,7 @@ void sg_column_free(sg_column *column)
         return;
     column_work *w = column->work;
     if (w) {
-        void *blocks[] = {w->p_lay, w->p_lev, w->humidity, w->capacity, w->exner, w->dt, w->norm_best, w->calm, w->n_memory,
+        void *blocks[] = {w->p_lay, w->p_lev, w->humidity, w->capacity, w->exner, w->dt, w->norm_best, w->calm, w->n_limited, w->n_memory,
                           w->x_last, w->f_last, w->x_best, w->f_best, w->dx, w->df, w->newest, w->active, w->a_p_lay, w->a_p_lev, w->a_t_lay,
                           w->a_t_lev, w->a_t_sfc, w->a_h2o, w->a_flux[0], w->a_flux[1], w->a_flux[2], w->a_flux[3], w->x,
                           w->f, w->q, w->adjust};
@@ -149,7 +150,7 @@ void sg_column_free(sg_column *column)
             sg_free(blocks[i]);
         sg_free(w);
     }
-    void *blocks[] = {column->steps, column->converged, column->t_lay, column->t_sfc, column->h2o, column->flux[0],
+    void *blocks[] = {column->steps, column->converged, column->limited, column->t_lay, column->t_sfc, column->h2o, column->flux[0],
                       column->flux[1], column->flux[2], column->flux[3], column->imbalance, column->rate, column->time};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
         sg_free(blocks[i]);
@@ -230,6 +231,7 @@ static sg_status allocate(sg_column *column, column_work *w, sg_error *error)
     } list[] = {
         {&column->steps, n_col, sizeof(size_t), "step counts"},
         {&column->converged, n_col, 1, "convergence flags"},
+        {&column->limited, n_col, 1, "limit flags"},
         {&column->t_lay, layers, sizeof(double), "layer temperatures"},
         {&column->t_sfc, n_col, sizeof(double), "surface temperatures"},
         {&column->h2o, layers, sizeof(double), "water vapour"},
@@ -248,6 +250,7 @@ static sg_status allocate(sg_column *column, column_work *w, sg_error *error)
         {&w->dt, n_col, sizeof(double), "time steps"},
         {&w->norm_best, n_col, sizeof(double), "residuals"},
         {&w->calm, n_col, sizeof(size_t), "counters"},
+        {&w->n_limited, n_col, sizeof(size_t), "counters"},
         {&w->n_memory, n_col, sizeof(size_t), "counters"},
         {&w->newest, n_col, sizeof(size_t), "counters"},
         {&w->x_last, levels, sizeof(double), "last states"},
@@ -339,7 +342,7 @@ static size_t pack(const sg_column *column)
     column_work *w     = column->work;
     size_t       n_lay = column->n_lay, n = 0;
     for (size_t c = 0; c < column->n_col; c++) {
-        if (column->converged[c])
+        if (column->converged[c] || w->n_limited[c] >= SG_COLUMN_PATIENCE)
             continue;
         w->active[n]   = c;
         w->a_t_sfc[n]  = column->t_sfc[c];
@@ -420,7 +423,7 @@ static void advance(sg_column *column, size_t c, double *x, double *f)
         return;
     }
     double *dx = w->dx + c * m * n, *df = w->df + c * m * n;
-    if (norm > 2 * w->norm_best[c]) {
+    if (norm > 5 * w->norm_best[c]) {
         /* An extrapolation went astray: back to the best state, on from there by plain steps. They contract, but where even
          * they have grown, the time step was too long. */
         const double *x_best = w->x_best + c * n, *f_best = w->f_best + c * n;
@@ -549,8 +552,13 @@ sg_status sg_column_run(sg_column *column, const sg_column_slot *slot, size_t n_
             }
             column->time[c] += w->dt[c];
             advance(column, c, w->x, w->f);
-            for (size_t i = 0; i < n_lev; i++)
-                w->x[i] = fmin(fmax(w->x[i], s->t_min), s->t_max);
+            column->limited[c] = 0;
+            for (size_t i = 0; i < n_lev; i++) {
+                double inside = fmin(fmax(w->x[i], s->t_min), s->t_max);
+                column->limited[c] |= inside != w->x[i];
+                w->x[i] = inside;
+            }
+            w->n_limited[c] = column->limited[c] ? w->n_limited[c] + 1 : 0;
             memcpy(column->t_lay + c * n_lay, w->x, n_lay * sizeof(double));
             column->t_sfc[c] = w->x[n_lay];
             if (s->relative_humidity)

@@ -24,6 +24,7 @@
 #define SG_COLUMN_R_VAPOUR 461.523      /* J kg-1 K-1                                     */
 #define SG_COLUMN_LATENT_HEAT 2.501e6   /* J kg-1                                         */
 #define SG_COLUMN_MAX_MEMORY 16
+#define SG_COLUMN_PATIENCE 100
 #define SG_COLUMN_N_HISTORY 3           /* numbers per step and column, see sg_column_run */
 
 /* What a slot has to compute: some of the host's columns, top down. */
@@ -73,7 +74,7 @@ typedef struct sg_column_setup {
     size_t memory;                 /* depth of the acceleration, 0 .. SG_COLUMN_MAX_MEMORY                     */
     double flux_tolerance;         /* [W m-2] equilibrium: net flux at the top below this (slab only) and      */
     double rate_tolerance;         /* [K day-1] every temperature changes by less than this                    */
-    double t_min, t_max;           /* [K] the slot's range: steps are shortened to stay inside                 */
+    double t_min, t_max;           /* [K] the slot's range: the state is kept inside                           */
 } sg_column_setup;
 
 /* All columns with their steps, open for reading. */
@@ -81,6 +82,7 @@ typedef struct sg_column {
     size_t         n_col, n_lay;
     size_t        *steps;      /* (n_col)          flux evaluations so far                                          */
     unsigned char *converged;  /* (n_col)                                                                           */
+    unsigned char *limited;    /* (n_col)          a temperature stands at t_min or t_max                             */
     double        *t_lay;      /* (n_col, n_lay)   [K]     the state                                                */
     double        *t_sfc;      /* (n_col)          [K]                                                              */
     double        *h2o;        /* (n_col, n_lay)   [1]     consistent with the state                                */
@@ -95,7 +97,8 @@ typedef struct sg_column {
 sg_status sg_column_create(const sg_column_setup *setup, sg_column **column, sg_error *error);
 void      sg_column_free(sg_column *column);  /* NULL is allowed */
 
-/* At most n_steps further steps of every column that has not converged. Running twice n steps gives the same bits as running
+/* At most n_steps further steps of every column that is not at rest: it has converged, or its way out of t_min .. t_max was
+ * barred for SG_COLUMN_PATIENCE steps, as in a runaway greenhouse. Running twice n steps gives the same bits as running
  * 2 n once. history (n_steps, n_col, 3), or NULL, receives imbalance [W m-2], surface temperature [K] and rate [K day-1] of
  * each step, NaN for columns at rest; *n_done the rows used. Failures of the slot are handed on, SG_ERR_DIVERGED names the
  * column with a flux that is not finite, SG_ERR_INTERRUPTED comes from the poll; the state is then that of the last whole

@@ -215,3 +215,20 @@ def test_an_uneven_pressure_axis_is_refused(data_dir, tmp_path):
 def test_a_missing_file_is_not_found(tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing.nc"):
         ecckd.load(tmp_path / "nothing.nc")
+
+
+def test_every_failing_allocation_is_a_memory_error(data_dir, air):
+    def prepare():
+        return ecckd.load(data_dir / LONGWAVE).optics(air.take(slice(0, 1)), num_threads=1)
+
+    simgraft._core.memory_fail_after(-1)
+    prepare()
+    asked = simgraft._core.memory_fail_after(-1)
+    assert asked >= 7
+    for n in range(asked):
+        simgraft._core.memory_fail_after(n)
+        try:
+            with pytest.raises(MemoryError):
+                prepare()
+        finally:
+            simgraft._core.memory_fail_after(-1)

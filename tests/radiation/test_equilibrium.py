@@ -1,9 +1,13 @@
 """Radiative-convective equilibrium with the package's radiation in the slot: known climates, and slots that must agree."""
 
+import signal
+import time
+
 import numpy as np
 import pytest
 
 import simgraft
+from simgraft import _core
 from simgraft.radiation import atmosphere_generator as generator
 from simgraft.radiation import kernel, synthetic, tables
 from simgraft.radiation.host import EquilibriumColumn, EquilibriumHost, Radiation
@@ -161,3 +165,46 @@ def test_pressure_above_the_table_is_an_error_that_names_it(made):
 def test_day_fraction_outside_zero_to_one_is_named(made):
     with pytest.raises(ValueError, match="day_fraction: expected 0 to 1"):
         EquilibriumColumn(LEVELS, GASES, day_fraction=2.0).run(Radiation(*made))
+
+
+def test_interrupt_stops_a_long_step_and_the_run_can_go_on(made):
+    run = EquilibriumColumn(LEVELS, GASES, albedo=np.linspace(0.1, 0.3, 400)).start()
+    radiation = Radiation(*made, num_threads=1)
+
+    def handler(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        start = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            run.run(radiation, 1000)
+        # One step of 400 columns takes 0.1 to 0.3 s; the radiation itself asks every 50 ms.
+        assert time.monotonic() - start < 0.3 + 1.0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert np.isfinite(run.run(radiation, 1).temperature_layer).all()
+
+
+def test_every_failing_allocation_is_a_memory_error(made):
+    column = EquilibriumColumn(LEVELS, GASES)
+    radiation = Radiation(*made, num_threads=1)
+
+    def prepare():
+        run = column.start()
+        return run, radiation.bind_columns(run)
+
+    _core.memory_fail_after(-1)
+    prepare()
+    asked = _core.memory_fail_after(-1)
+    assert asked > 40
+    for n in range(asked):
+        _core.memory_fail_after(n)
+        try:
+            with pytest.raises(MemoryError):
+                prepare()
+        finally:
+            _core.memory_fail_after(-1)
+    prepare()

@@ -82,6 +82,7 @@ class Equilibrium:
     time: np.ndarray  #: (n_col,) [s], sum of the steps; physical time without acceleration
     steps: np.ndarray  #: (n_col,) flux evaluations
     converged: np.ndarray  #: (n_col,) bool
+    limited: np.ndarray  #: (n_col,) bool, a temperature stands at the end of temperature_range: no equilibrium inside it
     history: dict = field(repr=False)  #: "imbalance", "temperature_surface", "rate": (n_steps, n_col), NaN at rest
 
     def _heating(self, up, down):
@@ -253,7 +254,7 @@ class EquilibriumColumn:
     day_fraction : float or (n_col,) array [1]
         Share of daylight. Defaults give a quarter of the irradiance.
     step : float [s]
-        Time step.
+        Time step; with acceleration one or two days suit, without it half a day or less is stable.
     memory : int
         Depth of Anderson acceleration, 0 to 16; 0 runs in physical time.
     flux_tolerance : float [W m-2]
@@ -263,7 +264,8 @@ class EquilibriumColumn:
     max_steps : int
         Flux evaluations of one run at most.
     temperature_range : (float, float) [K]
-        The state is kept inside, as radiation tables end there.
+        The state is kept inside, as radiation tables end there. A column held back for 100 steps (a runaway greenhouse, or a
+        tropopause colder than the tables) is given up as it is: ``limited``, not ``converged``.
 
     Notes
     -----
@@ -310,7 +312,7 @@ class EquilibriumColumn:
         total_solar_irradiance=1361.0,
         mu0=0.5,
         day_fraction=0.5,
-        step=SECONDS_PER_DAY,
+        step=2 * SECONDS_PER_DAY,
         memory=12,
         flux_tolerance=1e-3,
         rate_tolerance=1e-3,
@@ -531,7 +533,7 @@ class Run:
         names = ("imbalance", "temperature_surface", "rate")
         core = self._core
         fields = (
-            "temperature_layer temperature_surface h2o lw_up lw_down sw_up sw_down imbalance rate time steps converged".split()
+            "temperature_layer temperature_surface h2o lw_up lw_down sw_up sw_down imbalance rate time steps converged limited".split()
         )
         return Equilibrium(
             pressure_layer=self.pressure_layer,
