@@ -229,10 +229,7 @@ SG_INLINE void sg_sincos_quarter(vi quarter, vr r, vr *sine, vr *cosine)
 {
     vr z  = vr_mul(r, r);
     vr s  = vr_fma(vr_mul(z, r), SG_HORNER(z, sin), r);
-    vr hz = vr_mul(vr_set1(R(0.5)), z);
-    vr w  = vr_sub(vr_set1(1), hz);
-    /* (1 - w) - hz is the rounding error of w */
-    vr c    = vr_add(w, vr_fma(vr_mul(z, z), SG_HORNER(z, cos), vr_sub(vr_sub(vr_set1(1), w), hz)));
+    vr c  = vr_fma(vr_mul(z, z), SG_HORNER(z, cos), vr_fnma(vr_set1(R(0.5)), z, vr_set1(1)));
     vm even = vi_eq(vi_and(quarter, vi_set1(1)), vi_set1(0));
     /* bit 1 of the quarter is the sign of sin; that of quarter + 1 the sign of cos */
     vi sign_s = vi_shl(vi_and(quarter, vi_set1(2)), SG_REAL_BITS - 2);

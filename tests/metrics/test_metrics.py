@@ -263,6 +263,13 @@ def test_dependent_or_constant_column_is_named_and_a_ridge_helps_the_first(spoil
         assert np.isfinite(metrics.whitening(c, ridge=1e-6)).all()
 
 
+@pytest.mark.parametrize("excess", [0.0, 2.0**-52, 2.0**-47])
+def test_pivot_that_is_only_round_off_does_not_pass(excess):
+    """1 + 2^-52 - 1 is positive, so the factorisation alone would accept it and scale noise to variance 1."""
+    with pytest.raises(ValueError, match="covariance: column 1 is constant or a combination"):
+        metrics.whitening(np.array([[1.0, 1.0], [1.0, 1.0 + excess]]))
+
+
 @pytest.mark.parametrize("ridge", [-1.0, np.nan, np.inf])
 def test_wrong_ridge_is_named(ridge):
     with pytest.raises(ValueError, match="ridge: expected a finite number >= 0"):
