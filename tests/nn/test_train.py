@@ -546,6 +546,14 @@ def test_layers_are_views_that_predict_uses():
     np.testing.assert_allclose(network.predict(x), before + 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+@pytest.mark.parametrize("activation", nn.ACTIVATIONS)
+def test_fused_prediction_has_the_bits_of_the_forward_pass_of_training(activation, dtype):
+    network = nn.MLP([33, 17], activation, activation).build(5, 19, seed=1, dtype=dtype)
+    x = np.random.default_rng(1).normal(size=(200, 5)).astype(dtype)
+    np.testing.assert_array_equal(network.predict(x), network._graph.forward(network.parameters, x))
+
+
 def test_vjp_is_the_transpose_of_the_derivative():
     rng = np.random.default_rng(1)
     network = nn.MLP([9, 8], "tanh").build(5, 3, seed=1, dtype="float64")

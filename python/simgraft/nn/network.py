@@ -1,5 +1,6 @@
 """Networks: what is computed (a graph of layers) together with its parameters."""
 
+import functools
 import html
 
 import numpy as np
@@ -61,7 +62,7 @@ class Network:
         _real(self.parameters.dtype)
         if self.parameters.shape != (self._graph.n_parameters,):
             raise ValueError(f"parameters: expected shape ({self._graph.n_parameters},), got {self.parameters.shape}")
-        self._plan = self._plan_parameters = None
+        self._plan = self._planned = None
 
     @classmethod
     def from_graph(cls, inputs, output, *, seed, dtype="float32", initializer=None):
@@ -123,7 +124,7 @@ class Network:
             size = int(np.prod(shape))
             yield name, self.parameters[offset:offset + size].reshape(shape)
 
-    @property
+    @functools.cached_property
     def is_chain(self):
         """True if the network is a chain of dense layers on one row of inputs."""
         nodes = self._graph.nodes()
@@ -168,7 +169,19 @@ class Network:
         TypeError, ValueError
             If dtype or shape of ``x`` or ``out`` differ from the above.
         """
-        return self._graph.forward(self.parameters, x, out, num_threads or 0)
+        if not self.is_chain:
+            return self._graph.forward(self.parameters, x, out, num_threads or 0)
+        return self.dense_plan().eval(x, out, num_threads or 0)
+
+    def dense_plan(self):
+        """Packed weights for fused inference of a chain of dense layers (``_core.DensePlan``); does not follow later changes."""
+        # Compared as bits, because the parameters are the caller's to change (and NaN differs from itself).
+        bits = self.parameters.view(np.int32)
+        if self._plan is None or self._plan.isa != _core.isa() or not np.array_equal(bits, self._planned):
+            weights, biases, activations = zip(*self.layers)
+            self._plan = _core.DensePlan(weights, biases, activations, self.dtype)
+            self._planned = bits.copy()
+        return self._plan
 
     def vjp(self, x, d_y):
         """Vector-Jacobian product: gradients of ``sum(d_y * predict(x))``.
