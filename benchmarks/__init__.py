@@ -1,0 +1,1 @@
+"""Comparisons with peers: same task, same process, interleaved. ``python -m benchmarks NAME --json FILE``."""
