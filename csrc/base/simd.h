@@ -211,7 +211,8 @@ SG_INLINE vi vi_select(vm m, vi a, vi b) { return vr_bits(vr_select(m, vi_as_rea
 #define SG_SIMD_NAME "vector"
 #define SG_VECTOR_BYTES 16
 typedef real   vr __attribute__((vector_size(SG_VECTOR_BYTES)));
-typedef sg_int vi __attribute__((vector_size(SG_VECTOR_BYTES)));
+typedef sg_int  vi __attribute__((vector_size(SG_VECTOR_BYTES)));
+typedef sg_uint vu __attribute__((vector_size(SG_VECTOR_BYTES)));
 typedef vi     vm;
 #define VL (SG_VECTOR_BYTES / (int)sizeof(real))
 #if SG_REAL_IS_FLOAT
@@ -236,9 +237,9 @@ typedef vi     vm;
 SG_INLINE vi vr_bits(vr a) { return (vi)a; }
 SG_INLINE vr vi_as_real(vi a) { return (vr)a; }
 SG_INLINE vi vi_set1(sg_int a) { return a - (vi){0}; }
-SG_INLINE vi vi_add(vi a, vi b) { return a + b; }
-SG_INLINE vi vi_sub(vi a, vi b) { return a - b; }
-#define vi_shl(a, n) ((vi)(a) << (n))
+SG_INLINE vi vi_add(vi a, vi b) { return (vi)((vu)a + (vu)b); } /* wraps, as the instructions do */
+SG_INLINE vi vi_sub(vi a, vi b) { return (vi)((vu)a - (vu)b); }
+#define vi_shl(a, n) ((vi)((vu)(a) << (n)))
 #define vi_shr(a, n) ((vi)(a) >> (n))
 SG_INLINE vm vi_eq(vi a, vi b) { return a == b; }
 SG_INLINE vi vi_and(vi a, vi b) { return a & b; }
