@@ -14,6 +14,7 @@ int sg_bind_exceptions(PyObject *module);
     X(metrics)           \
     X(nn)                \
     X(store)             \
+    X(surrogate)         \
     X(test)              \
     X(column)            \
     X(ecckd)             \
