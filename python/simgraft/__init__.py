@@ -11,11 +11,13 @@ from simgraft._core import (
     NotFiniteError,
 )
 
-from simgraft import explore, gate, metrics, nn, sampling
+from simgraft import encode, explore, gate, metrics, nn, sampling
 from simgraft.config import show_config
 from simgraft.dataset import Dataset
+from simgraft.deploy import get_include, get_library_dir
 from simgraft.kernel import Kernel
 from simgraft.profile import profile
+from simgraft.surrogate import Guard, Surrogate, load
 from simgraft.trial import Trial
 from simgraft.variables import Var
 

@@ -13,8 +13,8 @@ import time
 import numpy as np
 
 from simgraft import _core
-from simgraft import profile as _profile
 from simgraft.gate import Gate
+from simgraft.profile import run as _run_host
 
 logger = logging.getLogger("simgraft")
 
@@ -296,13 +296,13 @@ class Trial:
         surrogate = self._need_surrogate()
         kernel = surrogate.kernel
         units = units or {}
-        truth, with_kernel = _profile.run(host, kernel, "kernel", repeat)
-        result, with_surrogate = _profile.run(host, surrogate, "surrogate", repeat)
-        rounded, _ = _profile.run(host, _rounded(kernel), "kernel, outputs rounded to 32 bits", 1)
+        truth, with_kernel = _run_host(host, kernel, "kernel", repeat)
+        result, with_surrogate = _run_host(host, surrogate, "surrogate", repeat)
+        rounded, _ = _run_host(host, _rounded(kernel), "kernel, outputs rounded to 32 bits", 1)
         runs = {"surrogate": result}
         profiles = [with_kernel, with_surrogate]
         if baseline is not None:
-            runs["baseline"], profile = _profile.run(host, baseline, "baseline", repeat)
+            runs["baseline"], profile = _run_host(host, baseline, "baseline", repeat)
             profiles.append(profile)
         rows, table = [], []
         for name, values in truth.items():
