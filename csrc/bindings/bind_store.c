@@ -10,8 +10,9 @@
 
 static int numpy_type(sg_dtype dtype)
 {
-    static const int type[SG_DTYPE_COUNT] = {[SG_F32] = NPY_FLOAT, [SG_F64] = NPY_DOUBLE, [SG_I32] = NPY_INT32, [SG_I64] = NPY_INT64,
-                                             [SG_U8] = NPY_UINT8, [SG_U32] = NPY_UINT32, [SG_U64] = NPY_UINT64};
+    static const int type[SG_DTYPE_COUNT] = {[SG_F32] = NPY_FLOAT, [SG_F64] = NPY_DOUBLE, [SG_I32] = NPY_INT32,
+                                             [SG_I64] = NPY_INT64, [SG_U8] = NPY_UINT8,   [SG_U32] = NPY_UINT32,
+                                             [SG_U64] = NPY_UINT64};
     return type[dtype];
 }
 
@@ -47,8 +48,12 @@ static int put_item(sg_container *container, PyObject *key, PyObject *value)
     } else {
         int dtype = PyArray_Check(value) ? find_dtype((PyArrayObject *)value) : -1;
         if (dtype < 0) {
-            PyErr_Format(PyExc_TypeError, "items['%s']: expected a str or an array of float32, float64, int32, int64, uint8, uint32 or uint64, got %.100S", name,
-                         PyArray_Check(value) ? (PyObject *)PyArray_DESCR((PyArrayObject *)value) : (PyObject *)Py_TYPE(value));
+            PyErr_Format(PyExc_TypeError,
+                         "items['%s']: expected a str or an array of float32, float64, int32, int64, uint8, uint32 "
+                         "or uint64, got %.100S",
+                         name,
+                         PyArray_Check(value) ? (PyObject *)PyArray_DESCR((PyArrayObject *)value)
+                                              : (PyObject *)Py_TYPE(value));
             return -1;
         }
         PyArrayObject *array = (PyArrayObject *)PyArray_FromArray((PyArrayObject *)value, NULL, NPY_ARRAY_CARRAY_RO);
@@ -57,7 +62,8 @@ static int put_item(sg_container *container, PyObject *key, PyObject *value)
         size_t shape[NPY_MAXDIMS];
         for (int i = 0; i < PyArray_NDIM(array); i++)
             shape[i] = (size_t)PyArray_DIM(array, i);
-        status = sg_container_put(container, name, (sg_dtype)dtype, PyArray_NDIM(array), shape, PyArray_DATA(array), &error);
+        status = sg_container_put(container, name, (sg_dtype)dtype, PyArray_NDIM(array), shape, PyArray_DATA(array),
+                                  &error);
         Py_DECREF(array);
     }
     if (status != SG_OK) {
@@ -99,13 +105,11 @@ static PyObject *container_write(PyObject *self, PyObject *arguments)
         Py_DECREF(path);
         return NULL;
     }
-    sg_error  error = {0};
-    sg_status status;
-    const char *name = PyBytes_AS_STRING(path);
-    Py_BEGIN_ALLOW_THREADS
-    status = sg_container_write(container, name, &error);
-    Py_END_ALLOW_THREADS
-    sg_container_free(container);
+    sg_error               error = {0};
+    sg_status              status;
+    const char            *name   = PyBytes_AS_STRING(path);
+    Py_BEGIN_ALLOW_THREADS status = sg_container_write(container, name, &error);
+    Py_END_ALLOW_THREADS   sg_container_free(container);
     Py_DECREF(path);
     if (status != SG_OK)
         return sg_raise(status, &error);
@@ -133,14 +137,12 @@ static PyObject *container_read(PyObject *self, PyObject *arguments)
     unsigned    max_version;
     if (!PyArg_ParseTuple(arguments, "O&zI", PyUnicode_FSConverter, &path, &kind, &max_version))
         return NULL;
-    sg_container *container;
-    sg_error      error = {0};
-    sg_status     status;
-    const char   *name = PyBytes_AS_STRING(path);
-    Py_BEGIN_ALLOW_THREADS
-    status = sg_container_open(name, kind, max_version, &container, &error);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(path);
+    sg_container          *container;
+    sg_error               error = {0};
+    sg_status              status;
+    const char            *name   = PyBytes_AS_STRING(path);
+    Py_BEGIN_ALLOW_THREADS status = sg_container_open(name, kind, max_version, &container, &error);
+    Py_END_ALLOW_THREADS   Py_DECREF(path);
     if (status != SG_OK)
         return sg_raise(status, &error);
     PyObject *result = PyDict_New();
@@ -165,7 +167,7 @@ static PyObject *file_info(PyObject *self, PyObject *argument)
     int         fd;
     sg_seal     seal;
     struct stat stat;
-    sg_error    error = {0};
+    sg_error    error  = {0};
     sg_status   status = sg_seal_open(PyBytes_AS_STRING(path), NULL, UINT32_MAX, &fd, &seal, &stat, &error);
     Py_DECREF(path);
     if (status != SG_OK)
@@ -194,36 +196,35 @@ static PyObject *sha256(PyObject *self, PyObject *argument)
     return PyUnicode_FromString(hex);
 }
 
-/* ------------------------------------------------------------------------------------------------------ shard writer */
+/* -------------------------------------------------------------------------------------------- shard writer */
 
 typedef struct {
-    PyObject_HEAD
-    sg_shard_writer *writer;  /* NULL when finished, and while a call without the GIL uses it */
-    sg_shard_layout  layout;
+    PyObject_HEAD sg_shard_writer *writer; /* NULL when finished, and while a call without the GIL uses it */
+    sg_shard_layout                layout;
 } writer_object;
 
 static PyObject *writer_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char    *names[] = {"path", "provenance", "n_in", "n_out", "dtype", "group", "weight", "chunk_rows", "deflate", NULL};
+    static char    *names[] = {"path",  "provenance", "n_in",       "n_out",   "dtype",
+                               "group", "weight",     "chunk_rows", "deflate", NULL};
     PyObject       *path;
     const char     *provenance, *dtype;
     Py_ssize_t      n_in, n_out, chunk_rows = 1;
     sg_shard_layout layout = {0};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O&snns|ppni", names, PyUnicode_FSConverter, &path, &provenance, &n_in, &n_out, &dtype,
-                                     &layout.has_group, &layout.has_weight, &chunk_rows, &layout.deflate))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O&snns|ppni", names, PyUnicode_FSConverter, &path,
+                                     &provenance, &n_in, &n_out, &dtype, &layout.has_group, &layout.has_weight,
+                                     &chunk_rows, &layout.deflate))
         return NULL;
     layout.n_in       = n_in < 0 ? 0 : (size_t)n_in;
     layout.n_out      = n_out < 0 ? 0 : (size_t)n_out;
     layout.chunk_rows = chunk_rows < 0 ? 0 : (size_t)chunk_rows;
     layout.dtype      = strcmp(dtype, "float64") == 0 ? SG_F64 : strcmp(dtype, "float32") == 0 ? SG_F32 : SG_TEXT;
-    sg_error         error = {0};
-    sg_status        status;
-    sg_shard_writer *writer;
-    const char      *name = PyBytes_AS_STRING(path);
-    Py_BEGIN_ALLOW_THREADS
-    status = sg_shard_create(name, &layout, provenance, &writer, &error);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(path);
+    sg_error               error = {0};
+    sg_status              status;
+    sg_shard_writer       *writer;
+    const char            *name   = PyBytes_AS_STRING(path);
+    Py_BEGIN_ALLOW_THREADS status = sg_shard_create(name, &layout, provenance, &writer, &error);
+    Py_END_ALLOW_THREADS   Py_DECREF(path);
     if (status != SG_OK)
         return sg_raise(status, &error);
     writer_object *self = (writer_object *)type->tp_alloc(type, 0);
@@ -255,23 +256,23 @@ static PyObject *writer_append(PyObject *object, PyObject *arguments)
     sg_dims dims = {0};
     sg_dim_set(&dims, "n_in", (npy_intp)self->layout.n_in);
     sg_dim_set(&dims, "n_out", (npy_intp)self->layout.n_out);
-    int            type = numpy_type(self->layout.dtype);
-    PyArrayObject *a[4] = {NULL, NULL, NULL, NULL};
+    int            type   = numpy_type(self->layout.dtype);
+    PyArrayObject *a[4]   = {NULL, NULL, NULL, NULL};
     PyObject      *result = NULL;
-    if ((a[0] = sg_array_in(&dims, x, "x", type, "n n_in", 0)) && (a[1] = sg_array_in(&dims, y, "y", type, "n n_out", 0)) &&
+    if ((a[0] = sg_array_in(&dims, x, "x", type, "n n_in", 0)) &&
+        (a[1] = sg_array_in(&dims, y, "y", type, "n n_out", 0)) &&
         ((a[2] = sg_array_in(&dims, group, "group", NPY_INT64, "n", SG_OPTIONAL)) || !PyErr_Occurred()) &&
         ((a[3] = sg_array_in(&dims, weight, "weight", NPY_DOUBLE, "n", SG_OPTIONAL)) || !PyErr_Occurred())) {
         sg_shard_writer *writer = writer_take(self);
         if (writer) {
-            sg_rows   rows = {PyArray_DATA(a[0]), PyArray_DATA(a[1]), a[2] ? PyArray_DATA(a[2]) : NULL, a[3] ? PyArray_DATA(a[3]) : NULL};
-            size_t    n    = (size_t)PyArray_DIM(a[0], 0);
-            sg_error  error = {0};
-            sg_status status;
-            Py_BEGIN_ALLOW_THREADS
-            status = sg_shard_append(writer, n, &rows, &error);
-            Py_END_ALLOW_THREADS
-            self->writer = writer;
-            result       = status == SG_OK ? Py_NewRef(Py_None) : sg_raise(status, &error);
+            sg_rows                rows  = {PyArray_DATA(a[0]), PyArray_DATA(a[1]), a[2] ? PyArray_DATA(a[2]) : NULL,
+                                            a[3] ? PyArray_DATA(a[3]) : NULL};
+            size_t                 n     = (size_t)PyArray_DIM(a[0], 0);
+            sg_error               error = {0};
+            sg_status              status;
+            Py_BEGIN_ALLOW_THREADS status       = sg_shard_append(writer, n, &rows, &error);
+            Py_END_ALLOW_THREADS   self->writer = writer;
+            result                              = status == SG_OK ? Py_NewRef(Py_None) : sg_raise(status, &error);
         }
     }
     for (int i = 0; i < 4; i++)
@@ -285,15 +286,12 @@ static PyObject *writer_commit(PyObject *object, PyObject *ignored)
     sg_shard_writer *writer = writer_take((writer_object *)object);
     if (!writer)
         return NULL;
-    sg_poll   poll  = sg_python_poll(Py_None);
-    sg_error  error = {0};
-    sg_seal   seal;
-    sg_status status;
-    Py_BEGIN_ALLOW_THREADS
-    status = sg_shard_commit(writer, &poll, &seal, &error);
-    Py_END_ALLOW_THREADS
-    if (status != SG_OK)
-        return sg_raise(status, &error);
+    sg_poll                poll  = sg_python_poll(Py_None);
+    sg_error               error = {0};
+    sg_seal                seal;
+    sg_status              status;
+    Py_BEGIN_ALLOW_THREADS status = sg_shard_commit(writer, &poll, &seal, &error);
+    Py_END_ALLOW_THREADS if (status != SG_OK) return sg_raise(status, &error);
     char hex[2 * SG_SHA256_BYTES + 1];
     sg_sha256_hex(seal.sha256, hex);
     return PyUnicode_FromString(hex);
@@ -317,7 +315,9 @@ static void writer_dealloc(PyObject *object)
 }
 
 static PyMethodDef writer_methods[] = {
-    {"append", writer_append, METH_VARARGS, "append(x, y, group=None, weight=None)\n\nAppend rows: x (n, n_in), y (n, n_out), group (n,) int64, weight (n,) float64."},
+    {"append", writer_append, METH_VARARGS,
+     "append(x, y, group=None, weight=None)\n\nAppend rows: x (n, n_in), y (n, n_out), group (n,) int64, weight (n,) "
+     "float64."},
     {"commit", writer_commit, METH_NOARGS, "commit() -> str\n\nSeal the file, give it its name, return its SHA-256."},
     {"abandon", writer_abandon, METH_NOARGS, "abandon()\n\nRemove the temporary file."},
     {NULL, NULL, 0, NULL},
@@ -327,18 +327,19 @@ static PyType_Slot writer_slots[] = {
     {Py_tp_new, writer_new},
     {Py_tp_dealloc, writer_dealloc},
     {Py_tp_methods, writer_methods},
-    {Py_tp_doc, "ShardWriter(path, provenance, n_in, n_out, dtype, group=False, weight=False, chunk_rows=1, deflate=0)\n\nWrites one data set shard; "
+    {Py_tp_doc, "ShardWriter(path, provenance, n_in, n_out, dtype, group=False, weight=False, chunk_rows=1, "
+                "deflate=0)\n\nWrites one data set shard; "
                 "dropped without commit() it leaves no file."},
     {0, NULL},
 };
 
-static PyType_Spec writer_spec = {"simgraft._core.ShardWriter", sizeof(writer_object), 0, Py_TPFLAGS_DEFAULT, writer_slots};
+static PyType_Spec writer_spec = {"simgraft._core.ShardWriter", sizeof(writer_object), 0, Py_TPFLAGS_DEFAULT,
+                                  writer_slots};
 
-/* -------------------------------------------------------------------------------------------------------- shard set */
+/* ---------------------------------------------------------------------------------------------- shard set */
 
 typedef struct {
-    PyObject_HEAD
-    sg_shard_set *set;
+    PyObject_HEAD sg_shard_set *set;
 } shards_object;
 
 static PyObject *shards_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
@@ -365,19 +366,14 @@ static PyObject *shards_new(PyTypeObject *type, PyObject *arguments, PyObject *k
         name[i] = PyBytes_AS_STRING(bytes);
     }
     if (!PyErr_Occurred()) {
-        sg_poll       poll  = sg_python_poll(Py_None);
-        sg_error      error = {0};
-        sg_status     status;
-        sg_shard_set *set;
-        Py_BEGIN_ALLOW_THREADS
-        status = sg_shard_set_open((size_t)n, name, verify, &poll, &set, &error);
-        Py_END_ALLOW_THREADS
-        if (status != SG_OK)
-            sg_raise(status, &error);
-        else if ((self = (shards_object *)type->tp_alloc(type, 0)))
-            self->set = set;
-        else
-            sg_shard_set_free(set);
+        sg_poll                poll  = sg_python_poll(Py_None);
+        sg_error               error = {0};
+        sg_status              status;
+        sg_shard_set          *set;
+        Py_BEGIN_ALLOW_THREADS status = sg_shard_set_open((size_t)n, name, verify, &poll, &set, &error);
+        Py_END_ALLOW_THREADS if (status != SG_OK) sg_raise(status, &error);
+        else if ((self = (shards_object *)type->tp_alloc(type, 0))) self->set = set;
+        else sg_shard_set_free(set);
     }
     PyMem_Free(name);
     Py_XDECREF(encoded);
@@ -390,9 +386,8 @@ static void shards_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     sg_shard_set *set  = ((shards_object *)object)->set;
     Py_BEGIN_ALLOW_THREADS /* the HDF5 mutex may be held by a thread that reads */
-    sg_shard_set_free(set);
-    Py_END_ALLOW_THREADS
-    type->tp_free(object);
+                         sg_shard_set_free(set);
+    Py_END_ALLOW_THREADS type->tp_free(object);
     Py_DECREF(type);
 }
 
@@ -405,12 +400,13 @@ static PyObject *shards_info(PyObject *object, PyObject *ignored)
         const sg_shard_info *info = sg_shard_set_info(set, i);
         char                 hex[2 * SG_SHA256_BYTES + 1];
         sg_sha256_hex(info->seal.sha256, hex);
-        PyObject *row = Py_BuildValue("{s:n,s:n,s:n,s:s,s:O,s:O,s:n,s:i,s:s,s:s,s:K}", "n_rows", (Py_ssize_t)info->n_rows, "n_in",
-                                      (Py_ssize_t)info->layout.n_in, "n_out", (Py_ssize_t)info->layout.n_out, "dtype",
-                                      sg_dtype_name(info->layout.dtype), "group", info->layout.has_group ? Py_True : Py_False, "weight",
-                                      info->layout.has_weight ? Py_True : Py_False, "chunk_rows", (Py_ssize_t)info->layout.chunk_rows, "deflate",
-                                      info->layout.deflate, "provenance", info->provenance, "sha256", hex, "n_bytes",
-                                      (unsigned long long)(info->seal.n_bytes + SG_SEAL_BYTES));
+        PyObject *row = Py_BuildValue(
+            "{s:n,s:n,s:n,s:s,s:O,s:O,s:n,s:i,s:s,s:s,s:K}", "n_rows", (Py_ssize_t)info->n_rows, "n_in",
+            (Py_ssize_t)info->layout.n_in, "n_out", (Py_ssize_t)info->layout.n_out, "dtype",
+            sg_dtype_name(info->layout.dtype), "group", info->layout.has_group ? Py_True : Py_False, "weight",
+            info->layout.has_weight ? Py_True : Py_False, "chunk_rows", (Py_ssize_t)info->layout.chunk_rows,
+            "deflate", info->layout.deflate, "provenance", info->provenance, "sha256", hex, "n_bytes",
+            (unsigned long long)(info->seal.n_bytes + SG_SEAL_BYTES));
         if (row)
             PyList_SET_ITEM(list, (Py_ssize_t)i, row);
         else
@@ -437,15 +433,16 @@ static int segments_in(PyObject *object, PyArrayObject **array, size_t *n_rows)
     return 0;
 }
 
-/* Converts the output arrays of a read, a tuple (x, y, group, weight) with None for what is not wanted, all of the same number of rows;
- * -1 with an exception set. The references go to hold. */
-static int rows_out(const sg_shard_set *set, PyObject *tuple, const char *name, PyArrayObject *hold[4], sg_rows *rows, npy_intp *n)
+/* Converts the output arrays of a read, a tuple (x, y, group, weight) with None for what is not wanted, all of the
+ * same number of rows; -1 with an exception set. The references go to hold. */
+static int rows_out(const sg_shard_set *set, PyObject *tuple, const char *name, PyArrayObject *hold[4], sg_rows *rows,
+                    npy_intp *n)
 {
     static const char *const part[4]  = {"x", "y", "group", "weight"};
     static const char *const shape[4] = {"n n_in", "n n_out", "n", "n"};
     const sg_shard_layout   *layout   = &sg_shard_set_info(set, 0)->layout;
-    int type[4] = {numpy_type(layout->dtype), numpy_type(layout->dtype), NPY_INT64, NPY_DOUBLE};
-    sg_dims dims = {0};
+    int                      type[4]  = {numpy_type(layout->dtype), numpy_type(layout->dtype), NPY_INT64, NPY_DOUBLE};
+    sg_dims                  dims     = {0};
     sg_dim_set(&dims, "n_in", (npy_intp)layout->n_in);
     sg_dim_set(&dims, "n_out", (npy_intp)layout->n_out);
     if (!PyTuple_Check(tuple) || PyTuple_GET_SIZE(tuple) != 4) {
@@ -476,17 +473,17 @@ static PyObject *shards_read(PyObject *object, PyObject *arguments)
     size_t         n_rows;
     npy_intp       n;
     PyObject      *result = NULL;
-    if (segments_in(segment_object, &segments, &n_rows) == 0 && rows_out(self->set, out, "out", hold, &rows, &n) == 0) {
+    if (segments_in(segment_object, &segments, &n_rows) == 0 &&
+        rows_out(self->set, out, "out", hold, &rows, &n) == 0) {
         if (n >= 0 && (size_t)n != n_rows) {
             PyErr_Format(PyExc_ValueError, "out: expected %zu rows, got %zd", n_rows, (Py_ssize_t)n);
         } else {
-            sg_poll   poll  = sg_python_poll(Py_None);
-            sg_error  error = {0};
-            sg_status status;
-            Py_BEGIN_ALLOW_THREADS
-            status = sg_shard_set_read(self->set, (size_t)PyArray_DIM(segments, 0), PyArray_DATA(segments), &rows, &poll, &error);
-            Py_END_ALLOW_THREADS
-            result = status == SG_OK ? Py_NewRef(Py_None) : sg_raise(status, &error);
+            sg_poll                poll  = sg_python_poll(Py_None);
+            sg_error               error = {0};
+            sg_status              status;
+            Py_BEGIN_ALLOW_THREADS status = sg_shard_set_read(self->set, (size_t)PyArray_DIM(segments, 0),
+                                                              PyArray_DATA(segments), &rows, &poll, &error);
+            Py_END_ALLOW_THREADS   result = status == SG_OK ? Py_NewRef(Py_None) : sg_raise(status, &error);
         }
     }
     Py_XDECREF(segments);
@@ -496,9 +493,11 @@ static PyObject *shards_read(PyObject *object, PyObject *arguments)
 }
 
 static PyMethodDef shards_methods[] = {
-    {"info", shards_info, METH_NOARGS, "info() -> list of dict\n\nRows, columns, provenance and checksum of every shard."},
+    {"info", shards_info, METH_NOARGS,
+     "info() -> list of dict\n\nRows, columns, provenance and checksum of every shard."},
     {"read", shards_read, METH_VARARGS,
-     "read(segments, (x, y, group, weight))\n\nRead segments, an int64 array of rows (shard, first, n), into arrays; None for what is not wanted."},
+     "read(segments, (x, y, group, weight))\n\nRead segments, an int64 array of rows (shard, first, n), into arrays; "
+     "None for what is not wanted."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -510,15 +509,15 @@ static PyType_Slot shards_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec shards_spec = {"simgraft._core.Shards", sizeof(shards_object), 0, Py_TPFLAGS_DEFAULT, shards_slots};
-static PyObject   *shards_type;  /* lives as long as the process */
+static PyType_Spec shards_spec = {"simgraft._core.Shards", sizeof(shards_object), 0, Py_TPFLAGS_DEFAULT,
+                                  shards_slots};
+static PyObject   *shards_type; /* lives as long as the process */
 
-/* ----------------------------------------------------------------------------------------------------------- stream */
+/* ------------------------------------------------------------------------------------------------- stream */
 
 typedef struct {
-    PyObject_HEAD
-    sg_stream     *stream;      /* NULL when closed, and while a call without the GIL uses it */
-    PyArrayObject *buffer[8];   /* two times x, y, group, weight; written by the reading thread */
+    PyObject_HEAD sg_stream *stream;    /* NULL when closed, and while a call without the GIL uses it */
+    PyArrayObject           *buffer[8]; /* two times x, y, group, weight; written by the reading thread */
 } stream_object;
 
 /* The largest number of rows in a window. */
@@ -538,18 +537,20 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *arguments, PyObject *k
 {
     static char *names[] = {"shards", "window_end", "segments", "buffers", NULL};
     PyObject    *shards, *ends, *segment_object, *first, *second;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!OO(OO)", names, (PyTypeObject *)shards_type, &shards, &ends, &segment_object, &first, &second))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!OO(OO)", names, (PyTypeObject *)shards_type, &shards,
+                                     &ends, &segment_object, &first, &second))
         return NULL;
-    sg_shard_set  *set  = ((shards_object *)shards)->set;
-    stream_object *self = (stream_object *)type->tp_alloc(type, 0);
+    sg_shard_set  *set      = ((shards_object *)shards)->set;
+    stream_object *self     = (stream_object *)type->tp_alloc(type, 0);
     PyArrayObject *segments = NULL, *window_end = NULL;
     sg_dims        dims = {0};
     size_t         n_rows;
     sg_rows        rows[2];
     npy_intp       n[2];
     int            good = self && segments_in(segment_object, &segments, &n_rows) == 0 &&
-               (window_end = sg_array_in(&dims, ends, "window_end", NPY_INT64, "n_windows", 0)) &&
-               rows_out(set, first, "buffers", self->buffer, &rows[0], &n[0]) == 0 && rows_out(set, second, "buffers", self->buffer + 4, &rows[1], &n[1]) == 0;
+                          (window_end = sg_array_in(&dims, ends, "window_end", NPY_INT64, "n_windows", 0)) &&
+                          rows_out(set, first, "buffers", self->buffer, &rows[0], &n[0]) == 0 &&
+                          rows_out(set, second, "buffers", self->buffer + 4, &rows[1], &n[1]) == 0;
     if (good) {
         npy_intp       n_windows = PyArray_DIM(window_end, 0);
         const int64_t *end       = PyArray_DATA(window_end);
@@ -566,7 +567,8 @@ static PyObject *stream_new(PyTypeObject *type, PyObject *arguments, PyObject *k
         }
         if (good) {
             sg_error  error  = {0};
-            sg_status status = sg_stream_open(set, (size_t)n_windows, PyArray_DATA(window_end), PyArray_DATA(segments), rows, &self->stream, &error);
+            sg_status status = sg_stream_open(set, (size_t)n_windows, PyArray_DATA(window_end),
+                                              PyArray_DATA(segments), rows, &self->stream, &error);
             if (status != SG_OK) {
                 good = 0;
                 sg_raise(status, &error);
@@ -589,16 +591,14 @@ static PyObject *stream_next(PyObject *object, PyObject *ignored)
         PyErr_SetString(PyExc_ValueError, "the stream is closed or in use by another thread");
         return NULL;
     }
-    self->stream = NULL;
-    sg_poll   poll  = sg_python_poll(Py_None);
-    sg_error  error = {0};
-    sg_status status;
-    int       slot;
-    size_t    n_rows;
-    Py_BEGIN_ALLOW_THREADS
-    status = sg_stream_next(stream, &poll, &slot, &n_rows, &error);
-    Py_END_ALLOW_THREADS
-    self->stream = stream;
+    self->stream                 = NULL;
+    sg_poll                poll  = sg_python_poll(Py_None);
+    sg_error               error = {0};
+    sg_status              status;
+    int                    slot;
+    size_t                 n_rows;
+    Py_BEGIN_ALLOW_THREADS status       = sg_stream_next(stream, &poll, &slot, &n_rows, &error);
+    Py_END_ALLOW_THREADS   self->stream = stream;
     return status == SG_OK ? Py_BuildValue("in", slot, (Py_ssize_t)n_rows) : sg_raise(status, &error);
 }
 
@@ -608,27 +608,24 @@ static PyObject *stream_close(PyObject *object, PyObject *ignored)
     stream_object *self   = (stream_object *)object;
     sg_stream     *stream = self->stream;
     self->stream          = NULL;
-    Py_BEGIN_ALLOW_THREADS
-    sg_stream_close(stream);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
+    Py_BEGIN_ALLOW_THREADS sg_stream_close(stream);
+    Py_END_ALLOW_THREADS   Py_RETURN_NONE;
 }
 
 static void stream_dealloc(PyObject *object)
 {
-    stream_object *self = (stream_object *)object;
-    PyTypeObject  *type = Py_TYPE(object);
-    Py_BEGIN_ALLOW_THREADS
-    sg_stream_close(self->stream);
-    Py_END_ALLOW_THREADS
-    for (int i = 0; i < 8; i++)
-        Py_XDECREF(self->buffer[i]);
+    stream_object         *self = (stream_object *)object;
+    PyTypeObject          *type = Py_TYPE(object);
+    Py_BEGIN_ALLOW_THREADS sg_stream_close(self->stream);
+    Py_END_ALLOW_THREADS for (int i = 0; i < 8; i++) Py_XDECREF(self->buffer[i]);
     type->tp_free(object);
     Py_DECREF(type);
 }
 
 static PyMethodDef stream_methods[] = {
-    {"next", stream_next, METH_NOARGS, "next() -> (slot, n_rows)\n\nThe buffer that holds the next window, valid until the next call; n_rows 0 at the end."},
+    {"next", stream_next, METH_NOARGS,
+     "next() -> (slot, n_rows)\n\nThe buffer that holds the next window, valid until the next call; n_rows 0 at the "
+     "end."},
     {"close", stream_close, METH_NOARGS, "close()\n\nStop reading ahead."},
     {NULL, NULL, 0, NULL},
 };
@@ -637,11 +634,13 @@ static PyType_Slot stream_slots[] = {
     {Py_tp_new, stream_new},
     {Py_tp_dealloc, stream_dealloc},
     {Py_tp_methods, stream_methods},
-    {Py_tp_doc, "Stream(shards, window_end, segments, buffers)\n\nReads windows of segments ahead, in a thread, into two tuples (x, y, group, weight)."},
+    {Py_tp_doc, "Stream(shards, window_end, segments, buffers)\n\nReads windows of segments ahead, in a thread, into "
+                "two tuples (x, y, group, weight)."},
     {0, NULL},
 };
 
-static PyType_Spec stream_spec = {"simgraft._core.Stream", sizeof(stream_object), 0, Py_TPFLAGS_DEFAULT, stream_slots};
+static PyType_Spec stream_spec = {"simgraft._core.Stream", sizeof(stream_object), 0, Py_TPFLAGS_DEFAULT,
+                                  stream_slots};
 
 static int add_type(PyObject *module, PyType_Spec *spec, PyObject **keep)
 {
@@ -655,17 +654,21 @@ static int add_type(PyObject *module, PyType_Spec *spec, PyObject **keep)
 
 static PyMethodDef methods[] = {
     {"container_write", container_write, METH_VARARGS,
-     "container_write(path, kind, version, items)\n\nWrite a dict of name -> array or str as a sealed file: temporary name, fsync, rename."},
+     "container_write(path, kind, version, items)\n\nWrite a dict of name -> array or str as a sealed file: "
+     "temporary name, fsync, rename."},
     {"container_read", container_read, METH_VARARGS,
      "container_read(path, kind, max_version) -> dict\n\nRead and verify a file; kind None takes any."},
-    {"file_info", file_info, METH_O, "file_info(path) -> dict\n\nkind, version, n_bytes and sha256 from the header of a simgraft file; nothing is verified."},
+    {"file_info", file_info, METH_O,
+     "file_info(path) -> dict\n\nkind, version, n_bytes and sha256 from the header of a simgraft file; nothing is "
+     "verified."},
     {"sha256", sha256, METH_O, "sha256(bytes) -> str\n\nFor tests."},
     {NULL, NULL, 0, NULL},
 };
 
 int sg_bind_store(PyObject *module)
 {
-    if (add_type(module, &writer_spec, NULL) || add_type(module, &shards_spec, &shards_type) || add_type(module, &stream_spec, NULL))
+    if (add_type(module, &writer_spec, NULL) || add_type(module, &shards_spec, &shards_type) ||
+        add_type(module, &stream_spec, NULL))
         return -1;
     return sg_bind_add(module, methods);
 }

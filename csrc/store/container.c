@@ -11,15 +11,15 @@
 #include "store/hdf5_session.h"
 #include "store/seal.h"
 
-#define MAX_DEPTH 8  /* components of a name */
+#define MAX_DEPTH 8 /* components of a name */
 
 struct sg_container {
     char      kind[SG_SEAL_KIND_BYTES];
     uint32_t  version;
-    char     *path;     /* NULL: made in memory */
+    char     *path; /* NULL: made in memory */
     size_t    n;
     size_t    room;
-    sg_entry *entry;    /* (n), sorted by name */
+    sg_entry *entry; /* (n), sorted by name */
 };
 
 const char *sg_dtype_name(sg_dtype dtype)
@@ -67,13 +67,14 @@ static hid_t type_in_file(sg_dtype dtype)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------- in memory */
+/* --------------------------------------------------------------------------------------------- in memory */
 
 sg_status sg_container_create(const char *kind, uint32_t version, sg_container **container, sg_error *error)
 {
     *container = NULL;
     if (strlen(kind) >= SG_SEAL_KIND_BYTES)
-        return sg_fail(error, SG_ERR_VALUE, "kind", "expected at most %d bytes, got %zu", SG_SEAL_KIND_BYTES - 1, strlen(kind));
+        return sg_fail(error, SG_ERR_VALUE, "kind", "expected at most %d bytes, got %zu", SG_SEAL_KIND_BYTES - 1,
+                       strlen(kind));
     sg_container *c = sg_calloc(1, sizeof *c);
     if (!c)
         return sg_fail(error, SG_ERR_MEMORY, NULL, "no memory for a container");
@@ -105,7 +106,8 @@ static int utf8_sequence(const unsigned char *s)
     for (int i = 1; i < n; i++)
         if ((s[i] & 0xc0) != 0x80)
             return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90))
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf0 && s[1] < 0x90) ||
+        (s[0] == 0xf4 && s[1] >= 0x90))
         return 0;
     return n;
 }
@@ -159,8 +161,8 @@ const sg_entry *sg_container_find(const sg_container *container, const char *nam
 /* "a" and "a/b" cannot both exist: the first would be an array and a group. */
 static int name_clashes(const sg_container *c, const char *name)
 {
-    char below[SG_CONTAINER_MAX_NAME + 2], above[SG_CONTAINER_MAX_NAME + 1];
-    int  n = snprintf(below, sizeof below, "%s/", name);
+    char   below[SG_CONTAINER_MAX_NAME + 2], above[SG_CONTAINER_MAX_NAME + 1];
+    int    n = snprintf(below, sizeof below, "%s/", name);
     size_t i = position(c, below);
     if (i < c->n && strncmp(c->entry[i].name, below, (size_t)n) == 0)
         return 1;
@@ -174,18 +176,22 @@ static int name_clashes(const sg_container *c, const char *name)
 }
 
 /* Adds an entry and takes over data, which is freed on failure. */
-static sg_status adopt(sg_container *c, const char *name, sg_dtype dtype, int ndim, const size_t *shape, size_t n_bytes, void *data,
-                       sg_error *error)
+static sg_status adopt(sg_container *c, const char *name, sg_dtype dtype, int ndim, const size_t *shape,
+                       size_t n_bytes, void *data, sg_error *error)
 {
     sg_status status = SG_OK;
     char     *copy   = NULL;
     if (!name_is_good(name))
-        status = sg_fail(error, SG_ERR_VALUE, NULL, "entry '%s': not a good name: expected 1 to %d printable components joined by '/', at most %d bytes",
-                         is_utf8(name, 1) ? name : "?", MAX_DEPTH, SG_CONTAINER_MAX_NAME);
+        status = sg_fail(
+            error, SG_ERR_VALUE, NULL,
+            "entry '%s': not a good name: expected 1 to %d printable components joined by '/', at most %d bytes",
+            is_utf8(name, 1) ? name : "?", MAX_DEPTH, SG_CONTAINER_MAX_NAME);
     else if (name_clashes(c, name))
-        status = sg_fail(error, SG_ERR_VALUE, NULL, "entry '%s': the name exists already, or one is a group of the other", name);
+        status = sg_fail(error, SG_ERR_VALUE, NULL,
+                         "entry '%s': the name exists already, or one is a group of the other", name);
     else if (c->n == SG_CONTAINER_MAX_ENTRIES)
-        status = sg_fail(error, SG_ERR_VALUE, NULL, "entry '%s': a container holds at most %d entries", name, SG_CONTAINER_MAX_ENTRIES);
+        status = sg_fail(error, SG_ERR_VALUE, NULL, "entry '%s': a container holds at most %d entries", name,
+                         SG_CONTAINER_MAX_ENTRIES);
     if (status == SG_OK) {
         copy = sg_alloc(strlen(name) + 1);
         if (copy && c->n == c->room) {
@@ -229,15 +235,17 @@ static size_t array_bytes(sg_dtype dtype, int ndim, const size_t *shape)
     return n;
 }
 
-sg_status sg_container_put(sg_container *container, const char *name, sg_dtype dtype, int ndim, const size_t *shape, const void *data,
-                           sg_error *error)
+sg_status sg_container_put(sg_container *container, const char *name, sg_dtype dtype, int ndim, const size_t *shape,
+                           const void *data, sg_error *error)
 {
     if ((unsigned)dtype >= SG_DTYPE_COUNT || ndim < 0 || ndim > SG_CONTAINER_MAX_DIMS)
-        return sg_fail(error, SG_ERR_VALUE, NULL, "entry '%s': expected at most %d dimensions and a known dtype, got %d dimensions of %s", name,
+        return sg_fail(error, SG_ERR_VALUE, NULL,
+                       "entry '%s': expected at most %d dimensions and a known dtype, got %d dimensions of %s", name,
                        SG_CONTAINER_MAX_DIMS, ndim, sg_dtype_name(dtype));
     size_t n_bytes = array_bytes(dtype, ndim, shape);
     if (n_bytes > SG_CONTAINER_MAX_BYTES)
-        return sg_fail(error, SG_ERR_VALUE, NULL, "entry '%s': larger than %llu bytes", name, (unsigned long long)SG_CONTAINER_MAX_BYTES);
+        return sg_fail(error, SG_ERR_VALUE, NULL, "entry '%s': larger than %llu bytes", name,
+                       (unsigned long long)SG_CONTAINER_MAX_BYTES);
     void *copy = sg_alloc(n_bytes);
     if (!copy)
         return sg_fail(error, SG_ERR_MEMORY, NULL, "entry '%s': could not allocate %zu bytes", name, n_bytes);
@@ -279,8 +287,8 @@ static size_t print_shape(char *text, size_t size, int ndim, const size_t *shape
     return used;
 }
 
-sg_status sg_container_get(const sg_container *container, const char *name, sg_dtype dtype, int ndim, size_t *shape, const void **data,
-                           sg_error *error)
+sg_status sg_container_get(const sg_container *container, const char *name, sg_dtype dtype, int ndim, size_t *shape,
+                           const void **data, sg_error *error)
 {
     const char     *file  = sg_path_text(sg_container_path(container));
     const sg_entry *entry = sg_container_find(container, name);
@@ -293,8 +301,8 @@ sg_status sg_container_get(const sg_container *container, const char *name, sg_d
         char want[100], have[100];
         print_shape(want, sizeof want, ndim, shape);
         print_shape(have, sizeof have, entry->ndim, entry->shape);
-        return sg_fail(error, SG_ERR_FORMAT, NULL, "'%s': entry '%s': expected %s %s, got %s %s", file, name, sg_dtype_name(dtype), want,
-                       sg_dtype_name(entry->dtype), have);
+        return sg_fail(error, SG_ERR_FORMAT, NULL, "'%s': entry '%s': expected %s %s, got %s %s", file, name,
+                       sg_dtype_name(dtype), want, sg_dtype_name(entry->dtype), have);
     }
     for (int i = 0; i < ndim; i++)
         shape[i] = entry->shape[i];
@@ -310,12 +318,13 @@ sg_status sg_container_get_text(const sg_container *container, const char *name,
     return SG_OK;
 }
 
-/* --------------------------------------------------------------------------------------------------------- writing */
+/* ----------------------------------------------------------------------------------------------- writing */
 
 static hid_t text_type(size_t length)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
-    if (type >= 0 && (H5Tset_size(type, length ? length : 1) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0)) {
+    if (type >= 0 && (H5Tset_size(type, length ? length : 1) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
+                      H5Tset_strpad(type, H5T_STR_NULLPAD) < 0)) {
         H5Tclose(type);
         return H5I_INVALID_HID;
     }
@@ -325,14 +334,16 @@ static hid_t text_type(size_t length)
 /* Creates one dataset. Returns 0, or -1 with the HDF5 error stack set. */
 static int write_entry(hid_t file, const sg_entry *entry, hid_t links, hid_t creation)
 {
-    hid_t type = entry->dtype == SG_TEXT ? text_type(entry->n_bytes) : H5Tcopy(type_in_file(entry->dtype));
-    hid_t memory = entry->dtype == SG_TEXT ? type : type_in_memory(entry->dtype);
+    hid_t   type   = entry->dtype == SG_TEXT ? text_type(entry->n_bytes) : H5Tcopy(type_in_file(entry->dtype));
+    hid_t   memory = entry->dtype == SG_TEXT ? type : type_in_memory(entry->dtype);
     hsize_t shape[SG_CONTAINER_MAX_DIMS];
     for (int i = 0; i < entry->ndim; i++)
         shape[i] = entry->shape[i];
     hid_t space = entry->ndim ? H5Screate_simple(entry->ndim, shape, NULL) : H5Screate(H5S_SCALAR);
-    hid_t set   = type >= 0 && space >= 0 ? H5Dcreate2(file, entry->name, type, space, links, creation, H5P_DEFAULT) : H5I_INVALID_HID;
-    int   bad   = set < 0 || (array_bytes(entry->dtype, entry->ndim, entry->shape) && H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, entry->data) < 0);
+    hid_t set   = type >= 0 && space >= 0 ? H5Dcreate2(file, entry->name, type, space, links, creation, H5P_DEFAULT)
+                                          : H5I_INVALID_HID;
+    int   bad   = set < 0 || (array_bytes(entry->dtype, entry->ndim, entry->shape) &&
+                              H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, entry->data) < 0);
     if (set >= 0)
         H5Dclose(set);
     if (space >= 0)
@@ -342,18 +353,20 @@ static int write_entry(hid_t file, const sg_entry *entry, hid_t links, hid_t cre
     return bad ? -1 : 0;
 }
 
-/* The HDF5 image of a container, made in memory: HDF5 does not touch the disk, so every disk error is one of our own calls. */
+/* The HDF5 image of a container, made in memory: HDF5 does not touch the disk, so every disk error is one of our own
+ * calls. */
 static sg_status build_image(const sg_container *c, const char *path, void **image, size_t *n_bytes, sg_error *error)
 {
     *image = NULL;
     sg_hdf5 session;
     sg_hdf5_enter(&session);
     sg_status status = SG_OK;
-    hid_t     access = H5Pcreate(H5P_FILE_ACCESS), root = H5Pcreate(H5P_FILE_CREATE), links = H5Pcreate(H5P_LINK_CREATE);
-    hid_t     creation = H5Pcreate(H5P_DATASET_CREATE), file = H5I_INVALID_HID;
-    if (access < 0 || root < 0 || links < 0 || creation < 0 || H5Pset_userblock(root, SG_SEAL_BYTES) < 0 || H5Pset_fapl_core(access, 1 << 20, 0) < 0 ||
-        H5Pset_create_intermediate_group(links, 1) < 0 || H5Pset_char_encoding(links, H5T_CSET_UTF8) < 0 ||
-        H5Pset_obj_track_times(creation, 0) < 0 || H5Pset_layout(creation, H5D_CONTIGUOUS) < 0 ||
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), root = H5Pcreate(H5P_FILE_CREATE), links = H5Pcreate(H5P_LINK_CREATE);
+    hid_t creation = H5Pcreate(H5P_DATASET_CREATE), file = H5I_INVALID_HID;
+    if (access < 0 || root < 0 || links < 0 || creation < 0 || H5Pset_userblock(root, SG_SEAL_BYTES) < 0 ||
+        H5Pset_fapl_core(access, 1 << 20, 0) < 0 || H5Pset_create_intermediate_group(links, 1) < 0 ||
+        H5Pset_char_encoding(links, H5T_CSET_UTF8) < 0 || H5Pset_obj_track_times(creation, 0) < 0 ||
+        H5Pset_layout(creation, H5D_CONTIGUOUS) < 0 ||
         (file = H5Fcreate("simgraft-container", H5F_ACC_TRUNC, root, access)) < 0)
         status = sg_hdf5_fail(error, SG_ERR_IO, path, "cannot build the file");
     for (size_t i = 0; i < c->n && status == SG_OK; i++)
@@ -364,7 +377,8 @@ static sg_status build_image(const sg_container *c, const char *path, void **ima
         if (size < 0)
             status = sg_hdf5_fail(error, SG_ERR_IO, path, "cannot build the file");
         else if (!(*image = sg_alloc((size_t)size)))
-            status = sg_fail(error, SG_ERR_MEMORY, NULL, "'%s': could not allocate %zd bytes", sg_path_text(path), size);
+            status = sg_fail(error, SG_ERR_MEMORY, NULL, "'%s': could not allocate %zd bytes", sg_path_text(path),
+                             size);
         else if (H5Fget_file_image(file, *image, (size_t)size) != size)
             status = sg_hdf5_fail(error, SG_ERR_IO, path, "cannot build the file");
         else
@@ -386,14 +400,14 @@ static sg_status build_image(const sg_container *c, const char *path, void **ima
 
 sg_status sg_container_write(const sg_container *container, const char *path, sg_error *error)
 {
-    void     *image;
-    size_t    n_bytes = 0;
+    void  *image;
+    size_t n_bytes = 0;
     SG_TRY(build_image(container, path, &image, &n_bytes, error));
     sg_seal_writer writer;
     sg_status      status = SG_OK;
     if (n_bytes > SG_CONTAINER_MAX_BYTES)
-        status = sg_fail(error, SG_ERR_VALUE, NULL, "'%s': the file would have %zu bytes, the limit is %llu", sg_path_text(path), n_bytes,
-                         (unsigned long long)SG_CONTAINER_MAX_BYTES);
+        status = sg_fail(error, SG_ERR_VALUE, NULL, "'%s': the file would have %zu bytes, the limit is %llu",
+                         sg_path_text(path), n_bytes, (unsigned long long)SG_CONTAINER_MAX_BYTES);
     if (status == SG_OK)
         status = sg_seal_create(path, &writer, error);
     if (status == SG_OK) {
@@ -407,12 +421,12 @@ sg_status sg_container_write(const sg_container *container, const char *path, sg
     return status;
 }
 
-/* --------------------------------------------------------------------------------------------------------- reading */
+/* ----------------------------------------------------------------------------------------------- reading */
 
 typedef struct reader {
     sg_container *container;
     const char   *path;
-    uint64_t      bytes_left;  /* of array data: contiguous arrays cannot be larger than the file */
+    uint64_t      bytes_left; /* of array data: contiguous arrays cannot be larger than the file */
     sg_error     *error;
 } reader;
 
@@ -425,7 +439,10 @@ static sg_status bad_entry(reader *r, const char *name, const char *what)
 static int find_dtype(hid_t type)
 {
     if (H5Tget_class(type) == H5T_STRING)
-        return H5Tis_variable_str(type) == 0 && H5Tget_cset(type) == H5T_CSET_UTF8 && H5Tget_strpad(type) == H5T_STR_NULLPAD ? SG_TEXT : -1;
+        return H5Tis_variable_str(type) == 0 && H5Tget_cset(type) == H5T_CSET_UTF8 &&
+                       H5Tget_strpad(type) == H5T_STR_NULLPAD
+                   ? SG_TEXT
+                   : -1;
     for (int i = 0; i < SG_DTYPE_COUNT; i++)
         if (H5Tequal(type, type_in_file((sg_dtype)i)) > 0)
             return i;
@@ -448,7 +465,8 @@ static sg_status read_dataset(reader *r, hid_t set, const char *name)
         status = bad_entry(r, name, "its type is not one of the format");
     else if (H5Pget_layout(creation) != H5D_CONTIGUOUS || H5Pget_external_count(creation) != 0)
         status = bad_entry(r, name, "its storage is not contiguous in the file");
-    else if (ndim < 0 || ndim > SG_CONTAINER_MAX_DIMS || (dtype == SG_TEXT && ndim) || H5Sget_simple_extent_dims(space, dims, NULL) != ndim)
+    else if (ndim < 0 || ndim > SG_CONTAINER_MAX_DIMS || (dtype == SG_TEXT && ndim) ||
+             H5Sget_simple_extent_dims(space, dims, NULL) != ndim)
         status = bad_entry(r, name, "its shape is not one of the format");
     size_t n_bytes = 0;
     if (status == SG_OK) {
@@ -462,8 +480,10 @@ static sg_status read_dataset(reader *r, hid_t set, const char *name)
         r->bytes_left -= n_bytes;
         data = sg_alloc(n_bytes + 1);
         if (!data)
-            status = sg_fail(r->error, SG_ERR_MEMORY, NULL, "'%s': entry '%s': could not allocate %zu bytes", sg_path_text(r->path), name, n_bytes);
-        else if (n_bytes && H5Dread(set, dtype == SG_TEXT ? type : type_in_memory((sg_dtype)dtype), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
+            status = sg_fail(r->error, SG_ERR_MEMORY, NULL, "'%s': entry '%s': could not allocate %zu bytes",
+                             sg_path_text(r->path), name, n_bytes);
+        else if (n_bytes && H5Dread(set, dtype == SG_TEXT ? type : type_in_memory((sg_dtype)dtype), H5S_ALL, H5S_ALL,
+                                    H5P_DEFAULT, data) < 0)
             status = sg_hdf5_fail(r->error, SG_ERR_FORMAT, r->path, "cannot read an entry");
     }
     if (status == SG_OK && dtype == SG_TEXT) {
@@ -493,17 +513,19 @@ static sg_status read_group(reader *r, hid_t group, const char *prefix, int dept
     for (hsize_t i = 0; i < info.nlinks; i++) {
         char       name[SG_CONTAINER_MAX_NAME + 1], path[2 * SG_CONTAINER_MAX_NAME + 2];
         H5L_info_t link;
-        ssize_t    length = H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, name, sizeof name, H5P_DEFAULT);
+        ssize_t    length = H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, name, sizeof name,
+                                               H5P_DEFAULT);
         if (length < 0)
             return sg_hdf5_fail(r->error, SG_ERR_FORMAT, r->path, "cannot read a name");
         int used = snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "/" : "", name);
         if ((size_t)length >= sizeof name || (size_t)used >= sizeof path || !name_is_good(path))
-            return sg_fail(r->error, SG_ERR_FORMAT, NULL, "'%s': an entry has a name that is not allowed", sg_path_text(r->path));
+            return sg_fail(r->error, SG_ERR_FORMAT, NULL, "'%s': an entry has a name that is not allowed",
+                           sg_path_text(r->path));
         /* Only hard links: soft and external ones could lead out of the verified file. */
         if (H5Lget_info(group, name, &link, H5P_DEFAULT) < 0 || link.type != H5L_TYPE_HARD)
             return bad_entry(r, path, "it is a link");
-        hid_t     object = H5Oopen(group, name, H5P_DEFAULT);
-        H5I_type_t kind  = object < 0 ? H5I_BADID : H5Iget_type(object);
+        hid_t      object = H5Oopen(group, name, H5P_DEFAULT);
+        H5I_type_t kind   = object < 0 ? H5I_BADID : H5Iget_type(object);
         sg_status  status;
         if (object < 0)
             return sg_hdf5_fail(r->error, SG_ERR_FORMAT, r->path, "cannot read an entry");
@@ -539,7 +561,8 @@ static sg_status read_image(reader *r, void *image, size_t n_bytes)
     return status;
 }
 
-sg_status sg_container_open(const char *path, const char *kind, uint32_t max_version, sg_container **container, sg_error *error)
+sg_status sg_container_open(const char *path, const char *kind, uint32_t max_version, sg_container **container,
+                            sg_error *error)
 {
     *container = NULL;
     int         fd;
@@ -549,10 +572,11 @@ sg_status sg_container_open(const char *path, const char *kind, uint32_t max_ver
     SG_TRY(sg_seal_open(path, kind, max_version, &fd, &seal, &stat, error));
     sg_status status = SG_OK;
     if (seal.n_bytes > SG_CONTAINER_MAX_BYTES)
-        status = sg_fail(error, SG_ERR_FORMAT, NULL, "'%s': %llu bytes, the limit is %llu", sg_path_text(path), (unsigned long long)seal.n_bytes,
-                         (unsigned long long)SG_CONTAINER_MAX_BYTES);
+        status = sg_fail(error, SG_ERR_FORMAT, NULL, "'%s': %llu bytes, the limit is %llu", sg_path_text(path),
+                         (unsigned long long)seal.n_bytes, (unsigned long long)SG_CONTAINER_MAX_BYTES);
     else if (!(image = sg_alloc((size_t)seal.n_bytes)))
-        status = sg_fail(error, SG_ERR_MEMORY, NULL, "'%s': could not allocate %llu bytes", sg_path_text(path), (unsigned long long)seal.n_bytes);
+        status = sg_fail(error, SG_ERR_MEMORY, NULL, "'%s': could not allocate %llu bytes", sg_path_text(path),
+                         (unsigned long long)seal.n_bytes);
     if (status == SG_OK)
         status = sg_seal_verify(fd, path, &seal, image, NULL, error);
     close(fd);

@@ -48,7 +48,9 @@ sg_status sg_hdf5_fail(sg_error *error, sg_status status, const char *path, cons
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, innermost, reason);
     H5Eclear2(H5E_DEFAULT);
     if (strstr(reason, "unable to lock file"))
-        return sg_fail(error, SG_ERR_IO, NULL, "'%s': %s: the file is open for writing elsewhere; if it is open in h5py or netCDF4, close it in h5py first (HDF5: %s)",
+        return sg_fail(error, SG_ERR_IO, NULL,
+                       "'%s': %s: the file is open for writing elsewhere; if it is open in h5py or netCDF4, close it "
+                       "in h5py first (HDF5: %s)",
                        sg_path_text(path), what, reason);
     return sg_fail(error, status, NULL, "'%s': %s (HDF5: %s)", sg_path_text(path), what, reason);
 }
@@ -58,5 +60,6 @@ sg_status sg_errno_fail(sg_error *error, int number, const char *path, const cha
     char reason[128];
     if (strerror_r(number, reason, sizeof reason))
         snprintf(reason, sizeof reason, "error %d", number);
-    return sg_fail(error, number == ENOENT ? SG_ERR_NOT_FOUND : SG_ERR_IO, NULL, "'%s': %s: %s", sg_path_text(path), what, reason);
+    return sg_fail(error, number == ENOENT ? SG_ERR_NOT_FOUND : SG_ERR_IO, NULL, "'%s': %s: %s", sg_path_text(path),
+                   what, reason);
 }

@@ -27,7 +27,10 @@ static int has_array(const sg_shard_layout *layout, int array)
     return array == GROUP ? layout->has_group : array == WEIGHT ? layout->has_weight : 1;
 }
 
-static size_t n_columns(const sg_shard_layout *layout, int array) { return array == X ? layout->n_in : array == Y ? layout->n_out : 1; }
+static size_t n_columns(const sg_shard_layout *layout, int array)
+{
+    return array == X ? layout->n_in : array == Y ? layout->n_out : 1;
+}
 
 static size_t row_bytes(const sg_shard_layout *layout, int array)
 {
@@ -61,7 +64,7 @@ static size_t chunk_bytes(const sg_shard_layout *layout)
     return widest > SG_SHARD_MAX_COLUMNS ? SIZE_MAX : sg_size_mul(layout->chunk_rows, widest * 8);
 }
 
-/* --------------------------------------------------------------------------------------------------------- writing */
+/* ----------------------------------------------------------------------------------------------- writing */
 
 struct sg_shard_writer {
     sg_seal_writer  seal;
@@ -84,12 +87,14 @@ static hid_t chunk_cache(const sg_shard_layout *layout, int array)
 
 static hid_t create_array(hid_t file, const sg_shard_layout *layout, int array)
 {
-    int     ndim     = array == X || array == Y ? 2 : 1;
-    hsize_t now[2]   = {0, n_columns(layout, array)}, most[2] = {H5S_UNLIMITED, now[1]};
+    int     ndim   = array == X || array == Y ? 2 : 1;
+    hsize_t now[2] = {0, n_columns(layout, array)}, most[2] = {H5S_UNLIMITED, now[1]};
     hsize_t chunk[2] = {layout->chunk_rows, now[1]};
-    hid_t   space = H5Screate_simple(ndim, now, most), creation = H5Pcreate(H5P_DATASET_CREATE), access = chunk_cache(layout, array);
-    hid_t   set  = H5I_INVALID_HID;
-    int     good = space >= 0 && creation >= 0 && access >= 0 && H5Pset_obj_track_times(creation, 0) >= 0 && H5Pset_chunk(creation, ndim, chunk) >= 0;
+    hid_t   space = H5Screate_simple(ndim, now, most), creation = H5Pcreate(H5P_DATASET_CREATE),
+            access = chunk_cache(layout, array);
+    hid_t   set    = H5I_INVALID_HID;
+    int     good   = space >= 0 && creation >= 0 && access >= 0 && H5Pset_obj_track_times(creation, 0) >= 0 &&
+                     H5Pset_chunk(creation, ndim, chunk) >= 0;
     if (good && layout->deflate)
         good = H5Pset_shuffle(creation) >= 0 && H5Pset_deflate(creation, (unsigned)layout->deflate) >= 0;
     if (good)
@@ -105,11 +110,13 @@ static hid_t create_array(hid_t file, const sg_shard_layout *layout, int array)
 
 static int write_provenance(hid_t file, const char *text)
 {
-    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR), creation = H5Pcreate(H5P_DATASET_CREATE), set = H5I_INVALID_HID;
-    int   good = type >= 0 && space >= 0 && creation >= 0 && H5Tset_size(type, strlen(text)) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0 &&
-               H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0 && H5Pset_obj_track_times(creation, 0) >= 0 &&
-               (set = H5Dcreate2(file, "provenance", type, space, H5P_DEFAULT, creation, H5P_DEFAULT)) >= 0 &&
-               H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) >= 0;
+    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR), creation = H5Pcreate(H5P_DATASET_CREATE),
+          set  = H5I_INVALID_HID;
+    int   good = type >= 0 && space >= 0 && creation >= 0 && H5Tset_size(type, strlen(text)) >= 0 &&
+                 H5Tset_cset(type, H5T_CSET_UTF8) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0 &&
+                 H5Pset_obj_track_times(creation, 0) >= 0 &&
+                 (set = H5Dcreate2(file, "provenance", type, space, H5P_DEFAULT, creation, H5P_DEFAULT)) >= 0 &&
+                 H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) >= 0;
     if (set >= 0)
         H5Dclose(set);
     if (creation >= 0)
@@ -121,8 +128,8 @@ static int write_provenance(hid_t file, const char *text)
     return good ? 0 : -1;
 }
 
-/* Reserves disk space for n more bytes than the file has now, so that HDF5, which cannot back out of a failed write, does not meet a
- * full disk. */
+/* Reserves disk space for n more bytes than the file has now, so that HDF5, which cannot back out of a failed write,
+ * does not meet a full disk. */
 static sg_status reserve(sg_shard_writer *w, size_t n, sg_error *error)
 {
     hsize_t size;
@@ -149,17 +156,21 @@ static size_t overhead(const sg_shard_layout *layout)
 static sg_status check_layout(const sg_shard_layout *layout, const char *provenance, sg_error *error)
 {
     if (layout->dtype != SG_F64 && layout->dtype != SG_F32)
-        return sg_fail(error, SG_ERR_VALUE, "dtype", "expected float64 or float32, got %s", sg_dtype_name(layout->dtype));
-    if (layout->n_in < 1 || layout->n_in > SG_SHARD_MAX_COLUMNS || layout->n_out < 1 || layout->n_out > SG_SHARD_MAX_COLUMNS)
-        return sg_fail(error, SG_ERR_VALUE, NULL, "n_in, n_out: expected 1 to %zu columns, got %zu and %zu", SG_SHARD_MAX_COLUMNS, layout->n_in,
-                       layout->n_out);
+        return sg_fail(error, SG_ERR_VALUE, "dtype", "expected float64 or float32, got %s",
+                       sg_dtype_name(layout->dtype));
+    if (layout->n_in < 1 || layout->n_in > SG_SHARD_MAX_COLUMNS || layout->n_out < 1 ||
+        layout->n_out > SG_SHARD_MAX_COLUMNS)
+        return sg_fail(error, SG_ERR_VALUE, NULL, "n_in, n_out: expected 1 to %zu columns, got %zu and %zu",
+                       SG_SHARD_MAX_COLUMNS, layout->n_in, layout->n_out);
     if (layout->chunk_rows < 1 || chunk_bytes(layout) > SG_SHARD_MAX_CHUNK_BYTES)
-        return sg_fail(error, SG_ERR_VALUE, "chunk_rows", "expected at least 1 row and at most %zu bytes of the wider array, got %zu rows",
+        return sg_fail(error, SG_ERR_VALUE, "chunk_rows",
+                       "expected at least 1 row and at most %zu bytes of the wider array, got %zu rows",
                        SG_SHARD_MAX_CHUNK_BYTES, layout->chunk_rows);
     if (layout->deflate < 0 || layout->deflate > 9)
         return sg_fail(error, SG_ERR_VALUE, "deflate", "expected 0 to 9, got %d", layout->deflate);
     if (!*provenance || strlen(provenance) > MAX_PROVENANCE_BYTES)
-        return sg_fail(error, SG_ERR_VALUE, "provenance", "expected a text of 1 to %zu bytes, got %zu", MAX_PROVENANCE_BYTES, strlen(provenance));
+        return sg_fail(error, SG_ERR_VALUE, "provenance", "expected a text of 1 to %zu bytes, got %zu",
+                       MAX_PROVENANCE_BYTES, strlen(provenance));
     return SG_OK;
 }
 
@@ -178,7 +189,8 @@ static int close_file(sg_shard_writer *w)
     return bad ? -1 : 0;
 }
 
-sg_status sg_shard_create(const char *path, const sg_shard_layout *layout, const char *provenance, sg_shard_writer **writer, sg_error *error)
+sg_status sg_shard_create(const char *path, const sg_shard_layout *layout, const char *provenance,
+                          sg_shard_writer **writer, sg_error *error)
 {
     *writer = NULL;
     SG_TRY(check_layout(layout, provenance, error));
@@ -198,7 +210,8 @@ sg_status sg_shard_create(const char *path, const sg_shard_layout *layout, const
     sg_hdf5_enter(&session);
     hid_t root = H5Pcreate(H5P_FILE_CREATE);
     /* The header must not be wiped: HDF5 truncates the file and keeps the first 512 bytes for us. */
-    if (root < 0 || H5Pset_userblock(root, SG_SEAL_BYTES) < 0 || (w->file = H5Fcreate(w->seal.temporary, H5F_ACC_TRUNC, root, H5P_DEFAULT)) < 0)
+    if (root < 0 || H5Pset_userblock(root, SG_SEAL_BYTES) < 0 ||
+        (w->file = H5Fcreate(w->seal.temporary, H5F_ACC_TRUNC, root, H5P_DEFAULT)) < 0)
         status = sg_hdf5_fail(error, SG_ERR_IO, path, "cannot create the file");
     if (status == SG_OK)
         status = reserve(w, overhead(layout) + strlen(provenance), error);
@@ -217,14 +230,15 @@ sg_status sg_shard_create(const char *path, const sg_shard_layout *layout, const
     return status;
 }
 
-static int append_array(hid_t set, const sg_shard_layout *layout, int array, hsize_t first, hsize_t n, const void *data)
+static int append_array(hid_t set, const sg_shard_layout *layout, int array, hsize_t first, hsize_t n,
+                        const void *data)
 {
-    int     ndim     = array == X || array == Y ? 2 : 1;
-    hsize_t size[2]  = {first + n, n_columns(layout, array)}, start[2] = {first, 0}, count[2] = {n, size[1]};
+    int     ndim    = array == X || array == Y ? 2 : 1;
+    hsize_t size[2] = {first + n, n_columns(layout, array)}, start[2] = {first, 0}, count[2] = {n, size[1]};
     if (H5Dset_extent(set, size) < 0)
         return -1;
     hid_t file = H5Dget_space(set), memory = H5Screate_simple(ndim, count, NULL);
-    int   good = file >= 0 && memory >= 0 && H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
+    int good = file >= 0 && memory >= 0 && H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
                H5Dwrite(set, memory_type(layout, array), memory, file, H5P_DEFAULT, data) >= 0;
     if (file >= 0)
         H5Sclose(file);
@@ -240,14 +254,16 @@ sg_status sg_shard_append(sg_shard_writer *writer, size_t n, const sg_rows *rows
     size_t bytes = overhead(&writer->layout);
     for (int i = 0; i < N_ARRAYS; i++) {
         if (has_array(&writer->layout, i) != (rows_data(rows, i) != NULL))
-            return sg_fail(error, SG_ERR_VALUE, array_name[i], "the shard was made %s it", has_array(&writer->layout, i) ? "with" : "without");
+            return sg_fail(error, SG_ERR_VALUE, array_name[i], "the shard was made %s it",
+                           has_array(&writer->layout, i) ? "with" : "without");
         bytes += has_array(&writer->layout, i) ? n * row_bytes(&writer->layout, i) : 0;
     }
     sg_hdf5 session;
     sg_hdf5_enter(&session);
     sg_status status = reserve(writer, bytes, error);
     for (int i = 0; i < N_ARRAYS && status == SG_OK; i++)
-        if (writer->set[i] >= 0 && append_array(writer->set[i], &writer->layout, i, writer->n_rows, n, rows_data(rows, i)))
+        if (writer->set[i] >= 0 &&
+            append_array(writer->set[i], &writer->layout, i, writer->n_rows, n, rows_data(rows, i)))
             status = sg_hdf5_fail(error, SG_ERR_IO, writer->seal.path, "cannot write");
     sg_hdf5_leave(&session);
     writer->n_rows += n;
@@ -267,7 +283,8 @@ sg_status sg_shard_commit(sg_shard_writer *writer, sg_poll *poll, sg_seal *seal,
     sg_hdf5_leave(&session);
     /* Give back what was reserved and not used, if HDF5 has not done so. */
     struct stat s;
-    if (status == SG_OK && (fstat(writer->seal.fd, &s) || (s.st_size > (off_t)size && ftruncate(writer->seal.fd, (off_t)size))))
+    if (status == SG_OK &&
+        (fstat(writer->seal.fd, &s) || (s.st_size > (off_t)size && ftruncate(writer->seal.fd, (off_t)size))))
         status = sg_errno_fail(error, errno, writer->seal.path, "cannot write");
     if (status == SG_OK)
         status = sg_seal_commit(&writer->seal, SG_SHARD_KIND, SG_SHARD_VERSION, poll, seal, error);
@@ -288,14 +305,14 @@ void sg_shard_abandon(sg_shard_writer *writer)
     sg_free(writer);
 }
 
-/* --------------------------------------------------------------------------------------------------------- reading */
+/* ----------------------------------------------------------------------------------------------- reading */
 
 typedef struct shard {
     sg_shard_info info;
     char         *path;
     char         *provenance;
-    struct stat   stat;           /* when it was opened */
-    hid_t         file;           /* invalid while closed */
+    struct stat   stat; /* when it was opened */
+    hid_t         file; /* invalid while closed */
     hid_t         set[N_ARRAYS];
     uint64_t      last_use;
 } shard;
@@ -304,7 +321,7 @@ struct sg_shard_set {
     atomic_int holders;
     size_t     n;
     shard     *shards;
-    pid_t      process;  /* whose handles these are; this and below: under the HDF5 mutex */
+    pid_t      process; /* whose handles these are; this and below: under the HDF5 mutex */
     size_t     n_open;
     uint64_t   clock;
     size_t     scratch_bytes;
@@ -313,17 +330,20 @@ struct sg_shard_set {
 
 static int same_file(const struct stat *a, const struct stat *b)
 {
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 static sg_status check_unchanged(const shard *s, sg_error *error)
 {
     struct stat now;
     if (stat(s->path, &now))
-        return sg_fail(error, SG_ERR_CHANGED, NULL, "'%s': the file was removed while the data set was in use", sg_path_text(s->path));
+        return sg_fail(error, SG_ERR_CHANGED, NULL, "'%s': the file was removed while the data set was in use",
+                       sg_path_text(s->path));
     if (!same_file(&now, &s->stat))
-        return sg_fail(error, SG_ERR_CHANGED, NULL, "'%s': the file changed while the data set was in use; open the data set again", sg_path_text(s->path));
+        return sg_fail(error, SG_ERR_CHANGED, NULL,
+                       "'%s': the file changed while the data set was in use; open the data set again",
+                       sg_path_text(s->path));
     return SG_OK;
 }
 
@@ -359,14 +379,15 @@ static sg_status bad_shard(const shard *s, const char *array, const char *what, 
 static sg_status inspect_array(shard *s, int array, sg_error *error)
 {
     sg_shard_layout *layout = &s->info.layout;
-    hid_t     set = s->set[array], type = H5Dget_type(set), space = H5Dget_space(set), creation = H5Dget_create_plist(set);
+    hid_t            set = s->set[array], type = H5Dget_type(set), space = H5Dget_space(set),
+                     creation = H5Dget_create_plist(set);
     int       want = array == X || array == Y ? 2 : 1, ndim = space >= 0 ? H5Sget_simple_extent_ndims(space) : -1;
     hsize_t   size[2] = {0, 1}, chunk[2] = {0, 1};
     sg_status status = SG_OK;
     if (type < 0 || space < 0 || creation < 0)
         status = sg_hdf5_fail(error, SG_ERR_FORMAT, s->path, "cannot read");
-    else if (ndim != want || H5Sget_simple_extent_dims(space, size, NULL) != want || H5Pget_layout(creation) != H5D_CHUNKED ||
-             H5Pget_chunk(creation, want, chunk) != want)
+    else if (ndim != want || H5Sget_simple_extent_dims(space, size, NULL) != want ||
+             H5Pget_layout(creation) != H5D_CHUNKED || H5Pget_chunk(creation, want, chunk) != want)
         status = bad_shard(s, array_name[array], "is not a chunked array of the right dimensions", error);
     else if (array == X && H5Tequal(type, H5T_IEEE_F64LE) <= 0 && H5Tequal(type, H5T_IEEE_F32LE) <= 0)
         status = bad_shard(s, array_name[array], "is neither float64 nor float32", error);
@@ -378,8 +399,9 @@ static sg_status inspect_array(shard *s, int array, sg_error *error)
     }
     if (status == SG_OK && array == Y)
         layout->n_out = (size_t)size[1];
-    if (status == SG_OK && (H5Tequal(type, file_type(layout, array)) <= 0 || size[0] != s->info.n_rows || size[0] > MAX_ROWS || size[1] < 1 ||
-                            size[1] > SG_SHARD_MAX_COLUMNS || chunk[0] != layout->chunk_rows || chunk[1] != size[1]))
+    if (status == SG_OK &&
+        (H5Tequal(type, file_type(layout, array)) <= 0 || size[0] != s->info.n_rows || size[0] > MAX_ROWS ||
+         size[1] < 1 || size[1] > SG_SHARD_MAX_COLUMNS || chunk[0] != layout->chunk_rows || chunk[1] != size[1]))
         status = bad_shard(s, array_name[array], "does not have the type and shape of the format", error);
     int n_filters = status == SG_OK ? H5Pget_nfilters(creation) : 0;
     for (int i = 0; i < n_filters && status == SG_OK; i++) {
@@ -403,9 +425,9 @@ static sg_status inspect_array(shard *s, int array, sg_error *error)
 
 static sg_status read_provenance(shard *s, sg_error *error)
 {
-    hid_t     set = H5Dopen2(s->file, "provenance", H5P_DEFAULT), type = set >= 0 ? H5Dget_type(set) : H5I_INVALID_HID;
-    hid_t     space = set >= 0 ? H5Dget_space(set) : H5I_INVALID_HID;
-    size_t    n = 0;
+    hid_t  set = H5Dopen2(s->file, "provenance", H5P_DEFAULT), type = set >= 0 ? H5Dget_type(set) : H5I_INVALID_HID;
+    hid_t  space     = set >= 0 ? H5Dget_space(set) : H5I_INVALID_HID;
+    size_t n         = 0;
     sg_status status = SG_OK;
     if (set < 0 || type < 0 || space < 0 || H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 ||
         H5Sget_simple_extent_type(space) != H5S_SCALAR || (n = H5Tget_size(type)) == 0 || n > MAX_PROVENANCE_BYTES)
@@ -452,8 +474,10 @@ static sg_status open_shard(sg_shard_set *set, shard *s, int is_new, sg_error *e
     void       *handle;
     struct stat now;
     sg_status   status = SG_OK;
-    if (H5Fget_vfd_handle(s->file, H5P_DEFAULT, &handle) < 0 || fstat(*(int *)handle, &now) || !same_file(&now, &s->stat))
-        status = sg_fail(error, SG_ERR_CHANGED, NULL, "'%s': the file changed while it was opened", sg_path_text(s->path));
+    if (H5Fget_vfd_handle(s->file, H5P_DEFAULT, &handle) < 0 || fstat(*(int *)handle, &now) ||
+        !same_file(&now, &s->stat))
+        status = sg_fail(error, SG_ERR_CHANGED, NULL, "'%s': the file changed while it was opened",
+                         sg_path_text(s->path));
     for (int i = 0; i < N_ARRAYS && status == SG_OK; i++) {
         htri_t there = is_new ? H5Lexists(s->file, array_name[i], H5P_DEFAULT) : has_array(&s->info.layout, i);
         if (there <= 0 && i <= Y)
@@ -501,10 +525,12 @@ static sg_status load_shard(sg_shard_set *set, shard *s, const char *path, int v
 
 static int same_layout(const sg_shard_layout *a, const sg_shard_layout *b)
 {
-    return a->n_in == b->n_in && a->n_out == b->n_out && a->dtype == b->dtype && a->has_group == b->has_group && a->has_weight == b->has_weight;
+    return a->n_in == b->n_in && a->n_out == b->n_out && a->dtype == b->dtype && a->has_group == b->has_group &&
+           a->has_weight == b->has_weight;
 }
 
-sg_status sg_shard_set_open(size_t n_shards, const char *const *paths, int verify, sg_poll *poll, sg_shard_set **set, sg_error *error)
+sg_status sg_shard_set_open(size_t n_shards, const char *const *paths, int verify, sg_poll *poll, sg_shard_set **set,
+                            sg_error *error)
 {
     *set = NULL;
     if (n_shards == 0)
@@ -513,7 +539,7 @@ sg_status sg_shard_set_open(size_t n_shards, const char *const *paths, int verif
     if (!s)
         return sg_fail(error, SG_ERR_MEMORY, NULL, "no memory for a data set");
     atomic_store(&s->holders, 1);
-    s->process = getpid();
+    s->process       = getpid();
     sg_status status = sg_alloc_array(&s->shards, n_shards, sizeof *s->shards, "shards", error);
     for (size_t i = 0; i < n_shards && status == SG_OK; i++) {
         shard *new = &s->shards[i];
@@ -523,8 +549,9 @@ sg_status sg_shard_set_open(size_t n_shards, const char *const *paths, int verif
         s->n   = i + 1;
         status = load_shard(s, new, paths[i], verify, poll, error);
         if (status == SG_OK && !same_layout(&new->info.layout, &s->shards[0].info.layout))
-            status = sg_fail(error, SG_ERR_FORMAT, NULL, "'%s': columns, dtype, groups or weights differ from those of '%s'", sg_path_text(paths[i]),
-                             sg_path_text(paths[0]));
+            status = sg_fail(error, SG_ERR_FORMAT, NULL,
+                             "'%s': columns, dtype, groups or weights differ from those of '%s'",
+                             sg_path_text(paths[i]), sg_path_text(paths[0]));
         size_t bytes = 0;
         for (int k = 0; k < N_ARRAYS && status == SG_OK; k++)
             bytes += new->info.layout.chunk_rows * row_bytes(&new->info.layout, k);
@@ -565,7 +592,10 @@ void sg_shard_set_free(sg_shard_set *set)
 
 size_t sg_shard_set_size(const sg_shard_set *set) { return set->n; }
 
-const sg_shard_info *sg_shard_set_info(const sg_shard_set *set, size_t index) { return index < set->n ? &set->shards[index].info : NULL; }
+const sg_shard_info *sg_shard_set_info(const sg_shard_set *set, size_t index)
+{
+    return index < set->n ? &set->shards[index].info : NULL;
+}
 
 /* Rows first .. first + n - 1 of the wanted arrays. Inside a session. */
 static sg_status read_range(shard *s, int64_t first, int64_t n, const sg_rows *rows, sg_error *error)
@@ -574,11 +604,12 @@ static sg_status read_range(shard *s, int64_t first, int64_t n, const sg_rows *r
     for (int i = 0; i < N_ARRAYS; i++) {
         if (!rows_data(rows, i))
             continue;
-        int     ndim = i == X || i == Y ? 2 : 1;
+        int     ndim     = i == X || i == Y ? 2 : 1;
         hsize_t start[2] = {(hsize_t)first, 0}, count[2] = {(hsize_t)n, n_columns(layout, i)};
         hid_t   file = H5Dget_space(s->set[i]), memory = H5Screate_simple(ndim, count, NULL);
-        int     good = file >= 0 && memory >= 0 && H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
-                   H5Dread(s->set[i], memory_type(layout, i), memory, file, H5P_DEFAULT, rows_data(rows, i)) >= 0;
+        int     good = file >= 0 && memory >= 0 &&
+                       H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
+                       H5Dread(s->set[i], memory_type(layout, i), memory, file, H5P_DEFAULT, rows_data(rows, i)) >= 0;
         sg_status status = good ? SG_OK : sg_hdf5_fail(error, SG_ERR_IO, s->path, "cannot read");
         if (file >= 0)
             H5Sclose(file);
@@ -592,7 +623,8 @@ static sg_status read_range(shard *s, int64_t first, int64_t n, const sg_rows *r
 /* The rows that start at row k of rows. */
 static sg_rows rows_at(const sg_rows *rows, const sg_shard_layout *layout, size_t k)
 {
-    return (sg_rows){rows->x ? (char *)rows->x + k * row_bytes(layout, X) : NULL, rows->y ? (char *)rows->y + k * row_bytes(layout, Y) : NULL,
+    return (sg_rows){rows->x ? (char *)rows->x + k * row_bytes(layout, X) : NULL,
+                     rows->y ? (char *)rows->y + k * row_bytes(layout, Y) : NULL,
                      rows->group ? rows->group + k : NULL, rows->weight ? rows->weight + k : NULL};
 }
 
@@ -614,7 +646,8 @@ static sg_rows scratch_rows(const sg_shard_set *set, const sg_shard_layout *layo
     return (sg_rows){at[X], at[Y], (int64_t *)(void *)at[GROUP], (double *)(void *)at[WEIGHT]};
 }
 
-sg_status sg_shard_set_read(sg_shard_set *set, size_t n_segments, const sg_segment *segments, const sg_rows *rows, sg_poll *poll, sg_error *error)
+sg_status sg_shard_set_read(sg_shard_set *set, size_t n_segments, const sg_segment *segments, const sg_rows *rows,
+                            sg_poll *poll, sg_error *error)
 {
     const sg_shard_layout *first_layout = &set->shards[0].info.layout;
     for (int i = GROUP; i <= WEIGHT; i++)
@@ -623,18 +656,19 @@ sg_status sg_shard_set_read(sg_shard_set *set, size_t n_segments, const sg_segme
     size_t done = 0;
     for (size_t i = 0; i < n_segments;) {
         const sg_segment *a = &segments[i];
-        if (a->shard < 0 || (size_t)a->shard >= set->n || a->first < 0 || a->n < 0 || (uint64_t)a->first > set->shards[a->shard].info.n_rows ||
+        if (a->shard < 0 || (size_t)a->shard >= set->n || a->first < 0 || a->n < 0 ||
+            (uint64_t)a->first > set->shards[a->shard].info.n_rows ||
             (uint64_t)a->n > set->shards[a->shard].info.n_rows - (uint64_t)a->first)
-            return sg_fail(error, SG_ERR_VALUE, "segments", "rows %lld to %lld of shard %lld are outside the data", (long long)a->first,
-                           (long long)(a->first + a->n), (long long)a->shard);
+            return sg_fail(error, SG_ERR_VALUE, "segments", "rows %lld to %lld of shard %lld are outside the data",
+                           (long long)a->first, (long long)(a->first + a->n), (long long)a->shard);
         shard                 *s      = &set->shards[a->shard];
         const sg_shard_layout *layout = &s->info.layout;
         /* Short runs of rows within the span of a chunk: one read of the span, then copies. */
         size_t  j   = i + 1;
         int64_t end = a->first + a->n;
         if ((size_t)a->n < layout->chunk_rows)
-            while (j < n_segments && segments[j].shard == a->shard && segments[j].first >= end && segments[j].n >= 0 &&
-                   segments[j].first <= (int64_t)s->info.n_rows - segments[j].n &&
+            while (j < n_segments && segments[j].shard == a->shard && segments[j].first >= end &&
+                   segments[j].n >= 0 && segments[j].first <= (int64_t)s->info.n_rows - segments[j].n &&
                    segments[j].first + segments[j].n - a->first <= (int64_t)layout->chunk_rows) {
                 end = segments[j].first + segments[j].n;
                 j++;
@@ -674,7 +708,7 @@ sg_status sg_shard_set_read(sg_shard_set *set, size_t n_segments, const sg_segme
     return SG_OK;
 }
 
-/* --------------------------------------------------------------------------------------------------------- streaming */
+/* ----------------------------------------------------------------------------------------------- streaming */
 
 struct sg_stream {
     sg_shard_set   *set;
@@ -687,8 +721,8 @@ struct sg_stream {
     pthread_mutex_t mutex;
     pthread_cond_t  changed;
     atomic_int      stop;
-    size_t          filled;  /* windows read so far; this and below: under the mutex */
-    size_t          asked;   /* windows the caller has asked for: window w may be read once asked >= w */
+    size_t          filled; /* windows read so far; this and below: under the mutex */
+    size_t          asked;  /* windows the caller has asked for: window w may be read once asked >= w */
     sg_status       status;
     sg_error        error;
 };
@@ -701,7 +735,7 @@ static int asked_to_stop(void *context, double done, double total)
 
 static void *read_ahead(void *context)
 {
-    sg_stream *s = context;
+    sg_stream *s    = context;
     sg_poll    poll = {asked_to_stop, s, 0};
     for (size_t w = 0; w < s->n_windows; w++) {
         pthread_mutex_lock(&s->mutex);
@@ -712,7 +746,8 @@ static void *read_ahead(void *context)
             break;
         size_t    begin  = w ? s->window_end[w - 1] : 0;
         sg_error  error  = {0};
-        sg_status status = sg_shard_set_read(s->set, s->window_end[w] - begin, s->segments + begin, &s->buffer[w % 2], &poll, &error);
+        sg_status status = sg_shard_set_read(s->set, s->window_end[w] - begin, s->segments + begin, &s->buffer[w % 2],
+                                             &poll, &error);
         pthread_mutex_lock(&s->mutex);
         s->filled += status == SG_OK;
         s->status = status;
@@ -736,8 +771,8 @@ static int start(sg_stream *s)
     return number;
 }
 
-sg_status sg_stream_open(sg_shard_set *set, size_t n_windows, const size_t *window_end, const sg_segment *segments, const sg_rows buffer[2],
-                         sg_stream **stream, sg_error *error)
+sg_status sg_stream_open(sg_shard_set *set, size_t n_windows, const size_t *window_end, const sg_segment *segments,
+                         const sg_rows buffer[2], sg_stream **stream, sg_error *error)
 {
     *stream = NULL;
     for (size_t w = 1; w < n_windows; w++)
@@ -782,9 +817,10 @@ sg_status sg_stream_open(sg_shard_set *set, size_t n_windows, const size_t *wind
 sg_status sg_stream_next(sg_stream *stream, sg_poll *poll, int *slot, size_t *n_rows, sg_error *error)
 {
     if (stream->process != getpid())
-        return sg_fail(error, SG_ERR_UNSUPPORTED, NULL, "the stream was opened before this process was forked; open a new one here");
-    *n_rows = 0;
-    *slot   = 0;
+        return sg_fail(error, SG_ERR_UNSUPPORTED, NULL,
+                       "the stream was opened before this process was forked; open a new one here");
+    *n_rows          = 0;
+    *slot            = 0;
     sg_status status = SG_OK;
     pthread_mutex_lock(&stream->mutex);
     if (stream->asked < stream->n_windows) {

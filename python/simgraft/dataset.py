@@ -27,7 +27,7 @@ _OPEN_FILES = 8  # MAX_OPEN_FILES of csrc/store/shard.c
 _SHUFFLE, _SPLIT = 1 << 40, 2 << 40  # random number streams: windows and splits do not share numbers
 
 
-# ------------------------------------------------------------------------------------------------------------ sampling
+# ---------------------------------------------------------------------------------------------------- sampling
 
 
 def sample(
@@ -77,10 +77,21 @@ class _Plan:
             raise ValueError(f'dtype: expected "float64" or "float32", got {dtype!r}')
         if not isinstance(compression, (int, np.integer)) or not 0 <= compression <= 9:
             raise ValueError(f"compression: expected 0 to 9, got {compression!r}")
-        self.kernel, self.sampler, self.seed, self.dtype, self.compression = kernel, sampler, seed, dtype, int(compression)
+        self.kernel, self.sampler, self.seed, self.dtype, self.compression = (
+            kernel,
+            sampler,
+            seed,
+            dtype,
+            int(compression),
+        )
         row_bytes = 8 * (kernel.n_in + kernel.n_out)
-        self.shard_rows = _count(shard_rows if shard_rows is not None else max(1, _SHARD_BYTES // row_bytes), "shard_rows")
-        self.block_rows = _count(block_rows if block_rows is not None else max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // row_bytes)), "block_rows")
+        self.shard_rows = _count(
+            shard_rows if shard_rows is not None else max(1, _SHARD_BYTES // row_bytes), "shard_rows"
+        )
+        self.block_rows = _count(
+            block_rows if block_rows is not None else max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // row_bytes)),
+            "block_rows",
+        )
         self.groups = _per_row(groups, self.n, np.int64, "groups")
         self.weights = check_weights(_per_row(weights, self.n, np.float64, "weights"))
         self.n_shards = -(-self.n // self.shard_rows)
@@ -125,7 +136,10 @@ def _per_row(values, n, dtype, name):
         return None
     if not isinstance(values, np.ndarray) or values.dtype != dtype:
         got = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
-        raise TypeError(f"{name}: expected {np.dtype(dtype)} array of shape (n={n},), got {got}; convert with np.asarray(..., dtype=np.{np.dtype(dtype)})")
+        raise TypeError(
+            f"{name}: expected {np.dtype(dtype)} array of shape (n={n},), got {got}; "
+            f"convert with np.asarray(..., dtype=np.{np.dtype(dtype)})"
+        )
     if values.shape != (n,):
         raise ValueError(f"{name}: expected shape (n={n},), got {values.shape}")
     return np.ascontiguousarray(values)
@@ -188,7 +202,9 @@ def _run(function, tasks, executor, total, done, progress, label):
     """Yields (task number, result) as they come."""
     from tqdm.auto import tqdm
 
-    with tqdm(total=total, initial=done, unit=" rows", unit_scale=True, desc=label, disable=not progress, delay=1.0) as bar:
+    with tqdm(
+        total=total, initial=done, unit=" rows", unit_scale=True, desc=label, disable=not progress, delay=1.0
+    ) as bar:
         if executor is None:
             for i, task in enumerate(tasks):
                 yield i, function(task)
@@ -238,7 +254,9 @@ def _sample_to_folder(plan, folder, executor, progress):
     for i in range(plan.n_shards):
         task = plan.task(i)
         rows = slice(task["start"], task["stop"])
-        provenance = common | {"shard": {"index": i, "count": plan.n_shards, "first": rows.start, "rows": rows.stop - rows.start}}
+        provenance = common | {
+            "shard": {"index": i, "count": plan.n_shards, "first": rows.start, "rows": rows.stop - rows.start}
+        }
         task |= {
             "path": str(_shard_path(folder, i, plan.n_shards)),
             "provenance": _json(provenance),
@@ -264,7 +282,9 @@ def _check_folder(folder, n_shards):
     for path in sorted(folder.iterdir()):
         match = _SHARD_NAME.fullmatch(path.name)
         if match and int(match[2]) != n_shards:
-            raise FileExistsError(f"out: {folder} holds another data set ({path.name}); remove it or use another folder")
+            raise FileExistsError(
+                f"out: {folder} holds another data set ({path.name}); remove it or use another folder"
+            )
         if re.fullmatch(r"\.shard-\d+-of-\d+\.h5\.\d+-\d+\.tmp", path.name) and _is_abandoned(path):
             path.unlink(missing_ok=True)
 
@@ -300,11 +320,14 @@ def _is_done(task):
         and info["deflate"] == task["compression"]
     )
     if not same:
-        raise FileExistsError(f"out: {path} was made by another call (kernel, sampler, seed or options differ); remove it or use another folder")
+        raise FileExistsError(
+            f"out: {path} was made by another call (kernel, sampler, seed or options differ); "
+            "remove it or use another folder"
+        )
     return True
 
 
-# -------------------------------------------------------------------------------------------------------------- sources
+# ------------------------------------------------------------------------------------------------------ sources
 
 
 class _Memory:
@@ -322,7 +345,9 @@ class _Memory:
     def read(self, intervals, columns):
         """The wanted columns ("x", "y", "group", "weight"; None where there are none) of intervals (k, 2) of rows."""
         if len(intervals) == 1:
-            return [None if (a := getattr(self, c)) is None else a[intervals[0, 0] : intervals[0, 1]] for c in columns]
+            return [
+                None if (a := getattr(self, c)) is None else a[intervals[0, 0] : intervals[0, 1]] for c in columns
+            ]
         rows = _rows_of(intervals)
         return [None if (a := getattr(self, c)) is None else a[rows] for c in columns]
 
@@ -346,11 +371,16 @@ class _Shards:
     def segments(self, intervals):
         """(shard, first, n) for intervals that do not cross a shard boundary."""
         shard = np.searchsorted(self.starts, intervals[:, 0], "right") - 1
-        return np.stack([shard, intervals[:, 0] - self.starts[shard], intervals[:, 1] - intervals[:, 0]], axis=1).astype(np.int64)
+        return np.stack(
+            [shard, intervals[:, 0] - self.starts[shard], intervals[:, 1] - intervals[:, 0]], axis=1
+        ).astype(np.int64)
 
     def read(self, intervals, columns):
         rows = self.buffers(int((intervals[:, 1] - intervals[:, 0]).sum()), columns)
-        self.shards.read(self.segments(_cut(intervals, self.starts[1:-1])), tuple(rows.get(c) for c in ("x", "y", "group", "weight")))
+        self.shards.read(
+            self.segments(_cut(intervals, self.starts[1:-1])),
+            tuple(rows.get(c) for c in ("x", "y", "group", "weight")),
+        )
         return [rows.get(c) for c in columns]
 
 
@@ -365,7 +395,9 @@ def _intervals_of(rows):
     if len(rows) == 0:
         return np.empty((0, 2), np.int64)
     gaps = np.flatnonzero(np.diff(rows) != 1)
-    return np.stack([rows[np.concatenate([[0], gaps + 1])], rows[np.concatenate([gaps, [len(rows) - 1]])] + 1], axis=1)
+    return np.stack(
+        [rows[np.concatenate([[0], gaps + 1])], rows[np.concatenate([gaps, [len(rows) - 1]])] + 1], axis=1
+    )
 
 
 def _cut(intervals, boundaries):
@@ -394,11 +426,11 @@ def _slice(intervals, start, stop):
     return out
 
 
-# -------------------------------------------------------------------------------------------------------------- dataset
+# ------------------------------------------------------------------------------------------------------ dataset
 
 
 class Dataset:
-    """Samples of one kernel: made by ``kernel.sample``, `Dataset.open` or `Dataset.from_arrays`; split into views of itself.
+    """Samples of one kernel: made by ``kernel.sample``, `Dataset.open` or `Dataset.from_arrays`.
 
     Attributes
     ----------
@@ -446,7 +478,8 @@ class Dataset:
         missing = sorted(set(range(count)) - {i for i, _ in names})
         if missing:
             raise FileNotFoundError(
-                f"{folder}: {len(missing)} of {count} shards are missing, the first is {_shard_path(folder, missing[0], count).name}; "
+                f"{folder}: {len(missing)} of {count} shards are missing, "
+                f"the first is {_shard_path(folder, missing[0], count).name}; "
                 "repeat the call of kernel.sample to make them"
             )
         paths = [str(_shard_path(folder, i, count)) for i in range(count)]
@@ -456,18 +489,41 @@ class Dataset:
         first = 0
         for path_i, p, i in zip(paths, provenance, info):
             place = p.pop("shard", None)
-            if p != provenance[0] or place != {"index": paths.index(path_i), "count": count, "first": first, "rows": i["n_rows"]}:
-                raise _core.FileFormatError(f"'{path_i}': the shard belongs to another data set, or elsewhere in this one")
+            if p != provenance[0] or place != {
+                "index": paths.index(path_i),
+                "count": count,
+                "first": first,
+                "rows": i["n_rows"],
+            }:
+                raise _core.FileFormatError(
+                    f"'{path_i}': the shard belongs to another data set, or elsewhere in this one"
+                )
             first += i["n_rows"]
         described = Kernel.from_description(provenance[0]["kernel"])
         if (described.n_in, described.n_out) != (info[0]["n_in"], info[0]["n_out"]):
-            raise _core.FileFormatError(f"{folder}: the columns do not fit the variables of kernel {described.name!r}")
+            raise _core.FileFormatError(
+                f"{folder}: the columns do not fit the variables of kernel {described.name!r}"
+            )
         if kernel is not None and kernel.describe() != described.describe():
-            raise ValueError(f"kernel: the data come from another kernel ({described!r}, version {described.version!r})")
+            raise ValueError(
+                f"kernel: the data come from another kernel ({described!r}, version {described.version!r})"
+            )
         return cls(kernel or described, _Shards(folder, shards, info, provenance[0]))
 
     @classmethod
-    def from_arrays(cls, kernel, inputs, outputs, group=None, weight=None, out=None, *, compression=0, dtype="float64", provenance=None):
+    def from_arrays(
+        cls,
+        kernel,
+        inputs,
+        outputs,
+        group=None,
+        weight=None,
+        out=None,
+        *,
+        compression=0,
+        dtype="float64",
+        provenance=None,
+    ):
         """A data set of samples that exist already.
 
         Parameters
@@ -487,8 +543,16 @@ class Dataset:
         provenance : dict, optional
             Where the samples come from (JSON values).
         """
-        x = kernel.pack_inputs(inputs) if isinstance(inputs, dict) else _variables.as_matrix(inputs, kernel.n_in, "inputs")
-        y = kernel.pack_outputs(outputs) if isinstance(outputs, dict) else _variables.as_matrix(outputs, kernel.n_out, "outputs")
+        x = (
+            kernel.pack_inputs(inputs)
+            if isinstance(inputs, dict)
+            else _variables.as_matrix(inputs, kernel.n_in, "inputs")
+        )
+        y = (
+            kernel.pack_outputs(outputs)
+            if isinstance(outputs, dict)
+            else _variables.as_matrix(outputs, kernel.n_out, "outputs")
+        )
         if len(x) != len(y):
             raise ValueError(f"inputs, outputs: expected the same number of samples, got {len(x)} and {len(y)}")
         _variables.check_range(x, kernel.inputs)
@@ -504,7 +568,12 @@ class Dataset:
             "weights_sha256": None if plan.weights is None else _core.sha256(plan.weights),
         }
         if out is None:
-            return cls(kernel, _Memory(x.astype(dtype, copy=False), y.astype(dtype, copy=False), plan.groups, plan.weights, plan.common()))
+            return cls(
+                kernel,
+                _Memory(
+                    x.astype(dtype, copy=False), y.astype(dtype, copy=False), plan.groups, plan.weights, plan.common()
+                ),
+            )
         dataset = _sample_to_folder(plan, Path(out), None, False)
         dataset.kernel = kernel
         return dataset
@@ -558,7 +627,11 @@ class Dataset:
         return self.kernel.unpack_outputs(self.Y)
 
     def _has(self, column):
-        return self._source.has[column] if isinstance(self._source, _Shards) else getattr(self._source, column) is not None
+        return (
+            self._source.has[column]
+            if isinstance(self._source, _Shards)
+            else getattr(self._source, column) is not None
+        )
 
     def read(self, start, stop):
         """Rows start .. stop - 1: (x, y, weight), weight None without weights."""
@@ -577,9 +650,9 @@ class Dataset:
         batch_size : int
             Rows of one batch.
         memory : int or str
-            Bytes the reader may use ("256MB", "2GB", 10**9). A data set that fits is held in memory and shuffled as a whole; a
-            larger one is streamed: blocks of rows in random order, shuffled within windows of nearly half the memory while the next
-            window is read in the background.
+            Bytes the reader may use ("256MB", "2GB", 10**9). A data set that fits is held in memory and shuffled as a
+            whole; a larger one is streamed: blocks of rows in random order, shuffled within windows of nearly half
+            the memory while the next window is read in the background.
 
         Returns
         -------
@@ -593,8 +666,8 @@ class Dataset:
         Parameters
         ----------
         by : {"group", "row"}
-            "group" keeps the samples of a group together; without groups every sample is its own. "row" is for data without groups
-            only.
+            "group" keeps the samples of a group together; without groups every sample is its own. "row" is for data
+            without groups only.
         fractions : sequence of float
             Share of each part in groups, > 0, at most 1 together.
         seed : int
@@ -607,15 +680,16 @@ class Dataset:
         Raises
         ------
         ValueError
-            If by="row" and there are groups: rows of one group would get into more than one part, and a test set must not hold
-            near copies of training samples. Also if a part would be empty.
+            If by="row" and there are groups: rows of one group would get into more than one part, and a test set must
+            not hold near copies of training samples. Also if a part would be empty.
         """
         if by not in ("group", "row"):
             raise ValueError(f'by: expected "group" or "row", got {by!r}')
         group = self.group
         if by == "row" and group is not None:
             raise ValueError(
-                'by: the data set has groups, and rows of one group in training and test data would make the test worthless; use by="group"'
+                "by: the data set has groups, and rows of one group in training and test data would make the test "
+                'worthless; use by="group"'
             )
         fractions = [float(f) for f in fractions]
         if not fractions or any(not 0 < f <= 1 for f in fractions) or sum(fractions) > 1 + 1e-9:
@@ -628,7 +702,9 @@ class Dataset:
             unit = len(numbers)
         ends = np.rint(np.cumsum(fractions) * unit).astype(np.int64)
         if (np.diff(ends, prepend=0) < 1).any():
-            raise ValueError(f"fractions: {unit} {'rows' if group is None else 'groups'} are too few for parts of {fractions}")
+            raise ValueError(
+                f"fractions: {unit} {'rows' if group is None else 'groups'} are too few for parts of {fractions}"
+            )
         place = np.empty(unit, np.int64)
         place[_core.shuffle(seed, _SPLIT, unit)] = np.arange(unit)
         part = np.searchsorted(ends, place, "right")
@@ -666,7 +742,7 @@ def _parse(path, info):
 
 
 class _Given(Kernel):
-    """Samples that exist already, in the clothes of a kernel and its sampler: they are written by the code that writes new ones."""
+    """Samples that exist already, as kernel and sampler in one: the code that writes new samples writes them."""
 
     def __init__(self, kernel, x, y):
         self.__dict__.update(kernel.__dict__)
@@ -685,10 +761,21 @@ class _Given(Kernel):
         return self._y[first_row : first_row + len(x)]
 
 
-# --------------------------------------------------------------------------------------------------------------- reader
+# ------------------------------------------------------------------------------------------------------- reader
 
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KIB": 1 << 10,
+    "MIB": 1 << 20,
+    "GIB": 1 << 30,
+    "TIB": 1 << 40,
+}
 
 
 def parse_bytes(size, name="memory"):
@@ -743,7 +830,10 @@ class Reader:
         self.window_rows = n if self._keep else room // (2 * row + 8)
         if not self._keep and self.window_rows < batch_size:
             least = chunks + 2 * batch_size * row + batch_size * (2 * row + 8)
-            raise ValueError(f"memory: {memory} bytes are too few for batches of {batch_size} rows of {row} bytes; at least {least} are needed")
+            raise ValueError(
+                f"memory: {memory} bytes are too few for batches of {batch_size} rows of {row} bytes; "
+                f"at least {least} are needed"
+            )
 
     def __len__(self):
         """Number of batches of an epoch."""
@@ -789,7 +879,9 @@ class Reader:
         block = max(1, self.window_rows // 16)
         if block > source.chunk_rows:
             block -= block % source.chunk_rows
-        boundaries = np.unique(np.concatenate([np.arange(a, b, block) for a, b in zip(source.starts[:-1], source.starts[1:])]))
+        boundaries = np.unique(
+            np.concatenate([np.arange(a, b, block) for a, b in zip(source.starts[:-1], source.starts[1:])])
+        )
         pieces = _cut(self.dataset._intervals, boundaries[1:])
         number = np.searchsorted(boundaries, pieces[:, 0], "right") - 1
         place = np.empty(len(boundaries), np.int64)
@@ -799,8 +891,8 @@ class Reader:
         yield from _batches(_shuffled(windows, seed), self.batch_size)
 
     def _windows(self, pieces, rows):
-        """Windows (x, y, weight) of at most ``rows`` rows from pieces (k, 2), read ahead in the background. The arrays are overwritten
-        when the next window is asked for."""
+        """Windows (x, y, weight) of at most ``rows`` rows from pieces (k, 2), read ahead in the background. The arrays
+        are overwritten when the next window is asked for."""
         source = self.dataset._source
         sizes = pieces[:, 1] - pieces[:, 0]
         if (sizes > rows).any() or sizes.sum() > rows:

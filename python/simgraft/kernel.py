@@ -20,8 +20,9 @@ class Kernel:
     Parameters
     ----------
     function : callable
-        ``function(inputs) -> outputs``: dicts of float64 arrays (n, \\*shape), one entry per variable, n samples at once. It must not
-        change its inputs. None makes a description that cannot be called, as data sets and surrogate files carry it.
+        ``function(inputs) -> outputs``: dicts of float64 arrays (n, \\*shape), one entry per variable, n samples at
+        once. It must not change its inputs. None makes a description that cannot be called, as data sets and
+        surrogate files carry it.
     inputs, outputs : dict of str to Var
         Names, units, shapes and valid ranges. Their order is the order of the columns of packed matrices.
     name : str, optional
@@ -47,8 +48,11 @@ class Kernel:
     >>> import numpy as np, simgraft as sg
     >>> def law(inputs):
     ...     return {"volume": 8.314 * inputs["temperature"] / inputs["pressure"]}
-    >>> kernel = sg.Kernel(law, inputs={"temperature": sg.Var("K", 200, 400), "pressure": sg.Var("Pa", 1e3, 1e5, scale="log")},
-    ...                    outputs={"volume": sg.Var("m3 mol-1", scale="log")})
+    >>> kernel = sg.Kernel(
+    ...     law,
+    ...     inputs={"temperature": sg.Var("K", 200, 400), "pressure": sg.Var("Pa", 1e3, 1e5, scale="log")},
+    ...     outputs={"volume": sg.Var("m3 mol-1", scale="log")},
+    ... )
     >>> kernel({"temperature": np.array([300.0]), "pressure": np.array([1e5])})
     {'volume': array([0.024942])}
     """
@@ -70,7 +74,9 @@ class Kernel:
         self.n_out = _variables.n_columns(self.outputs)
 
     @classmethod
-    def from_library(cls, path, symbol, inputs, outputs, *, name=None, version="", parameters=None, check=True, context=None):
+    def from_library(
+        cls, path, symbol, inputs, outputs, *, name=None, version="", parameters=None, check=True, context=None
+    ):
         """A kernel that is a C function in a shared library.
 
         Parameters
@@ -82,8 +88,8 @@ class Kernel:
 
                 int f(size_t n, const double *in /* (n, n_in) */, double *out /* (n, n_out) */, void *context);
 
-            The matrices are in C order, columns in the order of the variables. It returns 0, or its own error number. It is called
-            without the GIL, and by several threads at once if an executor has them.
+            The matrices are in C order, columns in the order of the variables. It returns 0, or its own error number.
+            It is called without the GIL, and by several threads at once if an executor has them.
         inputs, outputs, name, version, parameters, check
             As for `Kernel`; the default name is the symbol.
         context : int or ctypes pointer, optional
@@ -98,7 +104,13 @@ class Kernel:
         """
         function = LibraryFunction(path, symbol, _variables.n_columns(inputs), _variables.n_columns(outputs), context)
         return cls(
-            function, inputs=inputs, outputs=outputs, name=symbol if name is None else name, version=version, parameters=parameters, check=check
+            function,
+            inputs=inputs,
+            outputs=outputs,
+            name=symbol if name is None else name,
+            version=version,
+            parameters=parameters,
+            check=check,
         )
 
     def __call__(self, inputs):
@@ -145,14 +157,18 @@ class Kernel:
             y = np.empty((len(x), self.n_out))
             status = self.function.fill(x, y)
             if status:
-                raise RuntimeError(f"kernel {self.name!r} returned status {status} for rows {first_row} to {first_row + len(x) - 1}")
+                raise RuntimeError(
+                    f"kernel {self.name!r} returned status {status} for rows {first_row} to {first_row + len(x) - 1}"
+                )
             _variables.check_finite(y, self.outputs, self.name, first_row)
             return y
         return self._pack_result(self._call(self.unpack_inputs(x)), len(x))
 
     def _call(self, arrays):
         if self.function is None:
-            raise TypeError(f"kernel {self.name!r} is a description without a function; pass the kernel it was made from")
+            raise TypeError(
+                f"kernel {self.name!r} is a description without a function; pass the kernel it was made from"
+            )
         return self.function(arrays)
 
     def _pack_result(self, outputs, n):
@@ -202,13 +218,14 @@ class Kernel:
         n : int, optional
             Number of samples; default all a sampler of recorded states has.
         out : path-like, optional
-            Folder for the shards, made if need be. Without it the data set stays in memory. If the folder holds shards of the very same
-            call, they are kept and only the missing ones are made: an interrupted call is resumed by repeating it.
+            Folder for the shards, made if need be. Without it the data set stays in memory. If the folder holds
+            shards of the very same call, they are kept and only the missing ones are made: an interrupted call is
+            resumed by repeating it.
         seed : int, optional
             For samplers without a seed of their own.
         executor : concurrent.futures.Executor, optional
-            Where shards are made: a process or thread pool, ``dask.distributed.Client.get_executor()``, ``mpi4py.futures`` ...; default
-            this process. The bytes of the shards do not depend on it.
+            Where shards are made: a process or thread pool, ``dask.distributed.Client.get_executor()``,
+            ``mpi4py.futures`` ...; default this process. The bytes of the shards do not depend on it.
         shard_rows : int, optional
             Rows of one shard; default about 64 MB.
         block_rows : int, optional
@@ -231,7 +248,8 @@ class Kernel:
         Raises
         ------
         DomainError, NotFiniteError
-            If the sampler leaves the valid range of an input, or an output is NaN or infinite; the message names variable and row.
+            If the sampler leaves the valid range of an input, or an output is NaN or infinite; the message names
+            variable and row.
         FileExistsError
             If the folder holds another data set.
         """
@@ -254,7 +272,7 @@ class Kernel:
         )
 
     def describe(self):
-        """What identifies the kernel, as JSON values; `from_description` turns it back into a kernel without a function."""
+        """What identifies the kernel, as JSON values; `from_description` makes a kernel without a function of it."""
         return {
             "name": self.name,
             "version": self.version,
@@ -276,7 +294,7 @@ class Kernel:
         )
 
     def fingerprint(self):
-        """SHA-256 of the source text of the function, or of the library it is in; "" where there is none to be had."""
+        """SHA-256 of the source text of the function, or of its library; "" where there is none to be had."""
         if isinstance(self.function, LibraryFunction):
             return hashlib.sha256(Path(self.function.path).read_bytes()).hexdigest()
         try:
@@ -292,7 +310,8 @@ class Kernel:
 
         def rows(side, variables):
             return "".join(
-                f"<tr><td>{side}</td><td>{escape(name)}</td><td>{v.shape or ''}</td><td>{escape(v.unit)}</td><td>{escape(v.range_text())}</td>"
+                f"<tr><td>{side}</td><td>{escape(name)}</td><td>{v.shape or ''}</td><td>{escape(v.unit)}</td>"
+                f"<td>{escape(v.range_text())}</td>"
                 f"<td>{v.scale}</td><td>{escape(v.doc)}</td></tr>"
                 for name, v in variables.items()
             )
@@ -340,7 +359,9 @@ class LibraryFunction:
 
     def __getstate__(self):
         if self.context is not None:
-            raise ValueError(f"kernel {self.symbol!r}: its context is an address in this process and cannot be sent to another one")
+            raise ValueError(
+                f"kernel {self.symbol!r}: its context is an address in this process and cannot be sent to another one"
+            )
         return {k: v for k, v in self.__dict__.items() if k != "_function"}
 
     def __setstate__(self, state):

@@ -1,7 +1,7 @@
 """Samplers: where in the input space of a kernel data are made.
 
-A sampler draws rows by their number: row i is the same however the rows are shared out to shards, workers and ranks. The seed is
-the sampler's own, or that of ``kernel.sample(..., seed=)``.
+A sampler draws rows by their number: row i is the same however the rows are shared out to shards, workers and ranks.
+The seed is the sampler's own, or that of ``kernel.sample(..., seed=)``.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class _Sobol(Sampler):
         if start:
             engine.fast_forward(start)
             unit = engine.random(stop - start)
-        else:  # point 0 by itself: SciPy warns about a start that is not a power of two, which is not for us to choose
+        else:  # point 0 by itself: SciPy warns about a start that is not a power of two
             unit = np.concatenate([engine.random(1), engine.random(stop - 1)]) if stop > 1 else engine.random(stop)
         return _spread(unit, kernel, True)
 
@@ -238,13 +238,19 @@ class _States(Sampler):
 
     def part(self, start, stop):
         cut = slice(start - self.first, stop - self.first)
-        states = {name: np.asarray(v)[cut] for name, v in self.states.items()} if isinstance(self.states, dict) else self.states[cut]
+        states = (
+            {name: np.asarray(v)[cut] for name, v in self.states.items()}
+            if isinstance(self.states, dict)
+            else self.states[cut]
+        )
         return _States(states, start, self.digest)
 
     def describe(self):
         if self.digest is None:
             arrays = sorted(self.states.items()) if isinstance(self.states, dict) else [("states", self.states)]
-            whole = "".join(f"{name} {np.asarray(v).dtype} {_core.sha256(np.ascontiguousarray(v))} " for name, v in arrays)
+            whole = "".join(
+                f"{name} {np.asarray(v).dtype} {_core.sha256(np.ascontiguousarray(v))} " for name, v in arrays
+            )
             self.digest = _core.sha256(whole.encode())
         return {"name": self.name, "sha256": self.digest}
 
@@ -255,8 +261,8 @@ def from_states(states):
     Parameters
     ----------
     states : dict of arrays (n, \\*shape), or (n, n_in) float64 array
-        Inputs of the kernel; row i of the data is state i. Give ``groups=`` to ``kernel.sample`` where states belong together
-        (site, trajectory), so that they are never torn apart by a split.
+        Inputs of the kernel; row i of the data is state i. Give ``groups=`` to ``kernel.sample`` where states belong
+        together (site, trajectory), so that they are never torn apart by a split.
     """
     if not isinstance(states, (dict, np.ndarray)):
         raise TypeError(f"states: expected a dict of arrays or an (n, n_in) array, got {type(states).__name__}")
@@ -279,7 +285,11 @@ class _Function(Sampler):
             first, last = block * self.block, min((block + 1) * self.block, n)
             rng = np.random.Generator(np.random.Philox(key=[seed, block]))
             x = self.function(rng, last - first)
-            x = kernel.pack_inputs(x) if isinstance(x, dict) else _variables.as_matrix(x, kernel.n_in, "samples of the function")
+            x = (
+                kernel.pack_inputs(x)
+                if isinstance(x, dict)
+                else _variables.as_matrix(x, kernel.n_in, "samples of the function")
+            )
             if len(x) != last - first:
                 raise ValueError(f"the sampler function gave {len(x)} rows, asked for {last - first}")
             parts.append(x[max(start - first, 0) : stop - first])
@@ -290,7 +300,12 @@ class _Function(Sampler):
             source = _core.sha256(inspect.getsource(self.function).encode())
         except (TypeError, OSError):
             source = ""
-        return {"name": self.name, "seed": self.seed, "function": getattr(self.function, "__name__", "function"), "source_sha256": source}
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "function": getattr(self.function, "__name__", "function"),
+            "source_sha256": source,
+        }
 
 
 def function(f, seed=None):

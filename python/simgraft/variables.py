@@ -21,8 +21,8 @@ class Var:
     low, high : float, optional
         Valid range [unit], both ends included. Samplers need both.
     scale : {"linear", "log"}
-        How the values spread: "log" for positive values over several orders of magnitude. Samplers and the default encoder
-        follow it.
+        How the values spread: "log" for positive values over several orders of magnitude. Samplers and the default
+        encoder follow it.
     shape : int or tuple of int
         Shape of one sample; () for a scalar.
     doc : str
@@ -91,14 +91,25 @@ class Var:
 def describe(variables):
     """List of plain dicts, for JSON; a list, because the order of the variables is the order of the columns."""
     return [
-        {"name": name, "unit": v.unit, "low": v.low, "high": v.high, "scale": v.scale, "shape": list(v.shape), "doc": v.doc}
+        {
+            "name": name,
+            "unit": v.unit,
+            "low": v.low,
+            "high": v.high,
+            "scale": v.scale,
+            "shape": list(v.shape),
+            "doc": v.doc,
+        }
         for name, v in variables.items()
     ]
 
 
 def from_description(description):
     """Variables from what ``describe`` made."""
-    return {d["name"]: Var(d["unit"], d["low"], d["high"], scale=d["scale"], shape=d["shape"], doc=d["doc"]) for d in description}
+    return {
+        d["name"]: Var(d["unit"], d["low"], d["high"], scale=d["scale"], shape=d["shape"], doc=d["doc"])
+        for d in description
+    }
 
 
 def as_variables(variables, what):
@@ -139,7 +150,10 @@ def _as_float64(x, what):
     if x.dtype == np.float64:
         return x
     if x.dtype.kind not in "iufb" or not np.can_cast(x.dtype, np.float64, "safe"):
-        raise TypeError(f"{what}: expected float64 (or a type that fits into it without loss), got {x.dtype}; convert with .astype(np.float64)")
+        raise TypeError(
+            f"{what}: expected float64 (or a type that fits into it without loss), got {x.dtype}; "
+            "convert with .astype(np.float64)"
+        )
     return x.astype(np.float64)
 
 
@@ -179,7 +193,10 @@ def pack(arrays, variables, what):
 
 def unpack(matrix, variables):
     """Dict of contiguous arrays (n, *shape) of a (n, columns) matrix."""
-    return {name: np.ascontiguousarray(matrix[:, where]).reshape(len(matrix), *v.shape) for name, v, where in columns(variables)}
+    return {
+        name: np.ascontiguousarray(matrix[:, where]).reshape(len(matrix), *v.shape)
+        for name, v, where in columns(variables)
+    }
 
 
 def _place(v, name, row, column, first_row):
@@ -202,7 +219,8 @@ def check_range(matrix, variables, first_row=0):
             if bad.any():
                 row, column = np.argwhere(bad)[0]
                 raise DomainError(
-                    f"{_place(v, name, row, column, first_row)} = {part[row, column]:.10g}{v._unit_text()} lies outside the valid range ({v.range_text()})"
+                    f"{_place(v, name, row, column, first_row)} = {part[row, column]:.10g}{v._unit_text()} "
+                    f"lies outside the valid range ({v.range_text()})"
                 )
 
 
@@ -214,4 +232,7 @@ def check_finite(matrix, variables, kernel, first_row=0):
         bad = ~np.isfinite(matrix[:, where])
         if bad.any():
             row, column = np.argwhere(bad)[0]
-            raise NotFiniteError(f"kernel {kernel!r} gave {_place(v, name, row, column, first_row)} = {matrix[row, where][column]} for row {first_row + row}")
+            raise NotFiniteError(
+                f"kernel {kernel!r} gave {_place(v, name, row, column, first_row)} = {matrix[row, where][column]} "
+                f"for row {first_row + row}"
+            )

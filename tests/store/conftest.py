@@ -32,7 +32,10 @@ def run_python():
 
     def run(script, *arguments, timeout=120, expect=0):
         done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)], capture_output=True, text=True, timeout=timeout
+            [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
         )
         assert done.returncode == expect, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -69,7 +72,9 @@ def small_disk(tmp_path):
     folder.mkdir()
 
     def mount(kilobytes):
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder], capture_output=True).returncode:
+        if subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder], capture_output=True
+        ).returncode:
             pytest.skip("mount is not allowed here")
         return folder
 

@@ -8,7 +8,11 @@ import numpy as np
 
 import simgraft as sg
 
-INPUTS = {"temperature": sg.Var("K", 200, 400), "pressure": sg.Var("Pa", 1e3, 1e5, scale="log"), "wind": sg.Var("m s-1", -50, 50, shape=(3,))}
+INPUTS = {
+    "temperature": sg.Var("K", 200, 400),
+    "pressure": sg.Var("Pa", 1e3, 1e5, scale="log"),
+    "wind": sg.Var("m s-1", -50, 50, shape=(3,)),
+}
 OUTPUTS = {"volume": sg.Var("m3 mol-1", scale="log"), "stress": sg.Var("Pa", shape=(3, 3))}
 
 
@@ -43,4 +47,8 @@ def line_states(n):
 
 
 def draw(rng, n):
-    return {"temperature": rng.uniform(200, 400, n), "pressure": rng.uniform(1e3, 1e5, n), "wind": rng.uniform(-1, 1, (n, 3))}
+    return {
+        "temperature": rng.uniform(200, 400, n),
+        "pressure": rng.uniform(1e3, 1e5, n),
+        "wind": rng.uniform(-1, 1, (n, 3)),
+    }

@@ -55,7 +55,11 @@ def test_contents_come_back(path, items):
 
 @given(
     arrays=st.dictionaries(
-        st.text(st.characters(min_codepoint=32, exclude_characters="/.\x7f", exclude_categories=("Cs",)), min_size=1, max_size=20),
+        st.text(
+            st.characters(min_codepoint=32, exclude_characters="/.\x7f", exclude_categories=("Cs",)),
+            min_size=1,
+            max_size=20,
+        ),
         st.sampled_from(["float32", "float64", "int32", "int64", "uint8", "uint32", "uint64"]).flatmap(
             lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
         ),
@@ -182,7 +186,9 @@ def test_foreign_file_is_refused(tmp_path, foreign):
     elif foreign == "hdf5":
         pytest.importorskip("h5py").File(path, "w").close()
     else:
-        pytest.importorskip("netCDF4").Dataset(path, "w", format="NETCDF3_CLASSIC" if foreign == "netcdf3" else "NETCDF4").close()
+        pytest.importorskip("netCDF4").Dataset(
+            path, "w", format="NETCDF3_CLASSIC" if foreign == "netcdf3" else "NETCDF4"
+        ).close()
     with pytest.raises(sg.FileFormatError, match="not a simgraft file"):
         _core.container_read(path, KIND, 1)
 
@@ -291,7 +297,7 @@ def test_sealed_garbage_is_refused(tmp_path):
         _core.container_read(tmp_path / "c.sg", KIND, 1)
 
 
-# -------------------------------------------------------------------------------------------------------- bad arguments
+# ------------------------------------------------------------------------------------------------ bad arguments
 
 
 @pytest.mark.parametrize("name", ["", "/a", "a/", "a//b", ".", "a/..", "a\nb", "x" * 256, "/".join("abcdefghi")])
@@ -307,7 +313,9 @@ def test_name_that_is_array_and_group_is_refused(tmp_path, names):
         _core.container_write(tmp_path / "c.sg", KIND, 1, dict.fromkeys(names, "x"))
 
 
-@pytest.mark.parametrize("value", [1.0, None, [1, 2], np.zeros(2, bool), np.zeros(2, ">f8"), np.zeros(2, "c16"), np.zeros(2, object)])
+@pytest.mark.parametrize(
+    "value", [1.0, None, [1, 2], np.zeros(2, bool), np.zeros(2, ">f8"), np.zeros(2, "c16"), np.zeros(2, object)]
+)
 def test_value_of_another_type_is_a_type_error_that_names_it(tmp_path, value):
     with pytest.raises(TypeError, match=r"items\['a'\]"):
         _core.container_write(tmp_path / "c.sg", KIND, 1, {"a": value})
@@ -320,7 +328,7 @@ def test_bad_kind_is_refused(tmp_path, kind):
     assert list(tmp_path.iterdir()) == []
 
 
-# ------------------------------------------------------------------------------------------------------- disk and memory
+# ----------------------------------------------------------------------------------------------- disk and memory
 
 
 def test_existing_file_is_replaced(path):
@@ -406,6 +414,8 @@ def test_threads_share_the_library(path, items):
 
 def test_hdf5_prints_nothing(sealed_h5):
     script = "import sys; from simgraft import _core; _core.container_read(sys.argv[1], None, 1)"
-    done = subprocess.run([sys.executable, "-c", script, sealed_h5(forge_garbled_root)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, sealed_h5(forge_garbled_root)], capture_output=True, text=True
+    )
     assert done.stderr.count("FileFormatError") == 1
     assert "HDF5-DIAG" not in done.stderr

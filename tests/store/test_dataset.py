@@ -26,7 +26,9 @@ def hashes(folder):
 
 def sample(out=None, **options):
     options = {"seed": 1, "shard_rows": SHARD, "block_rows": 64, "progress": False} | options
-    return gas_kernel().sample(options.pop("sampler", sg.sampling.uniform(gas_kernel())), options.pop("n", N), out, **options)
+    return gas_kernel().sample(
+        options.pop("sampler", sg.sampling.uniform(gas_kernel())), options.pop("n", N), out, **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -105,12 +107,23 @@ def test_repeated_call_makes_only_what_is_missing(tmp_path, caplog):
         sample(tmp_path)
     assert "400 of 1000 rows are there already" in caplog.text and "it is made again" in caplog.text
     assert hashes(tmp_path) == before
-    assert [n for n in sorted(times) if (tmp_path / n).stat().st_mtime_ns == times[n]] == ["shard-00000-of-00004.h5", "shard-00003-of-00004.h5"]
+    assert [n for n in sorted(times) if (tmp_path / n).stat().st_mtime_ns == times[n]] == [
+        "shard-00000-of-00004.h5",
+        "shard-00003-of-00004.h5",
+    ]
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 2}, {"n": 999}, {"shard_rows": 250}, {"compression": 1}, {"dtype": "float32"}, {"groups": np.zeros(N, np.int64)}, {"n": 2000}],
+    [
+        {"seed": 2},
+        {"n": 999},
+        {"shard_rows": 250},
+        {"compression": 1},
+        {"dtype": "float32"},
+        {"groups": np.zeros(N, np.int64)},
+        {"n": 2000},
+    ],
     ids=str,
 )
 def test_folder_of_another_data_set_is_left_alone(tmp_path, change):
@@ -231,7 +244,9 @@ def test_states_give_all_their_rows_and_no_more():
 
 def test_changed_kernel_source_is_another_data_set(tmp_path):
     states = line_states(10)
-    sg.Kernel(store_kernels.slow, inputs={"x": sg.Var("1")}, outputs={"y": sg.Var("1")}, name="k").sample(states, out=tmp_path, progress=False)
+    sg.Kernel(store_kernels.slow, inputs={"x": sg.Var("1")}, outputs={"y": sg.Var("1")}, name="k").sample(
+        states, out=tmp_path, progress=False
+    )
     other = sg.Kernel(store_kernels.interrupting, inputs={"x": sg.Var("1")}, outputs={"y": sg.Var("1")}, name="k")
     with pytest.raises(FileExistsError):
         other.sample(states, out=tmp_path, progress=False)
@@ -241,7 +256,9 @@ def test_changed_kernel_source_is_another_data_set(tmp_path):
 def test_from_arrays(tmp_path, to_files):
     a = sample()
     group, weight = np.arange(N) % 7, np.linspace(0, 1, N)
-    d = sg.Dataset.from_arrays(gas_kernel(), a.inputs, a.Y, group, weight, out=tmp_path if to_files else None, provenance={"site": "x"})
+    d = sg.Dataset.from_arrays(
+        gas_kernel(), a.inputs, a.Y, group, weight, out=tmp_path if to_files else None, provenance={"site": "x"}
+    )
     if to_files:
         d = sg.Dataset.open(tmp_path)
     assert np.array_equal(d.X, a.X) and np.array_equal(d.Y, a.Y)
@@ -263,7 +280,9 @@ def test_html_tells_size_and_place(tmp_path):
 
 @pytest.fixture(params=["memory", "files"])
 def grouped(request, tmp_path):
-    return sample(tmp_path if request.param == "files" else None, groups=np.arange(N) // 7 * 3, weights=np.arange(float(N)))
+    return sample(
+        tmp_path if request.param == "files" else None, groups=np.arange(N) // 7 * 3, weights=np.arange(float(N))
+    )
 
 
 def test_split_keeps_groups_together(grouped):
@@ -310,7 +329,12 @@ def test_part_without_a_group_is_refused():
 # ----------------------------------------------------------------------------------------------------------- reading
 
 
-@given(starts=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=8), cuts=st.sets(st.integers(1, 120)), a=st.integers(0, 60), b=st.integers(0, 60))
+@given(
+    starts=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=8),
+    cuts=st.sets(st.integers(1, 120)),
+    a=st.integers(0, 60),
+    b=st.integers(0, 60),
+)
 def test_interval_arithmetic(starts, cuts, a, b):
     intervals, at = [], 0
     for gap, size in starts:
@@ -410,9 +434,14 @@ def test_memory_cap_is_honoured_by_a_data_set_larger_than_it(tmp_path, run_pytho
     for i in range(3):
         writer = _core.ShardWriter(
             tmp_path / f"shard-{i:05d}-of-00003.h5",
-            json.dumps({"kernel": kernel.describe(), "shard": {"index": i, "count": 3, "first": 40_000 * i, "rows": 40_000}}),
-            64, 64, "float64", chunk_rows=256,
-        )  # fmt: skip
+            json.dumps(
+                {"kernel": kernel.describe(), "shard": {"index": i, "count": 3, "first": 40_000 * i, "rows": 40_000}}
+            ),
+            n_in=64,
+            n_out=64,
+            dtype="float64",
+            chunk_rows=256,
+        )
         for k in range(20):
             rows = np.full((2000, 64), 20.0 * i + k)
             writer.append(rows, rows)
@@ -436,7 +465,9 @@ def test_memory_cap_is_honoured_by_a_data_set_larger_than_it(tmp_path, run_pytho
     assert grown < 40e6
 
 
-@pytest.mark.parametrize("text, n", [("256MB", 256_000_000), ("1 GiB", 1 << 30), ("1.5kb", 1500), (1000, 1000), ("7", 7)])
+@pytest.mark.parametrize(
+    "text, n", [("256MB", 256_000_000), ("1 GiB", 1 << 30), ("1.5kb", 1500), (1000, 1000), ("7", 7)]
+)
 def test_sizes(text, n):
     assert parse_bytes(text) == n
 

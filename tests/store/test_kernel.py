@@ -84,7 +84,9 @@ def test_call_gives_the_function_and_evaluate_the_same_packed():
 def test_value_outside_its_range_names_variable_row_and_limit():
     x = inputs()
     x["temperature"][2] = 1000.0
-    with pytest.raises(sg.DomainError, match=r"temperature\[2\] = 1000 K lies outside the valid range \(200 to 400 K\)"):
+    with pytest.raises(
+        sg.DomainError, match=r"temperature\[2\] = 1000 K lies outside the valid range \(200 to 400 K\)"
+    ):
         gas_kernel()(x)
     x = inputs()
     x["wind"][3, 1] = -51.0
@@ -124,7 +126,11 @@ def test_nan_output_names_output_and_row():
     [
         (lambda x: x.pop("wind"), ValueError, r"missing \['wind'\]"),
         (lambda x: x.update(w=1), ValueError, r"not known: \['w'\]"),
-        (lambda x: x.update(wind=x["wind"][:, :2]), ValueError, r"inputs\['wind'\]: expected shape \(n, 3\), got \(4, 2\)"),
+        (
+            lambda x: x.update(wind=x["wind"][:, :2]),
+            ValueError,
+            r"inputs\['wind'\]: expected shape \(n, 3\), got \(4, 2\)",
+        ),
         (lambda x: x.update(pressure=x["pressure"][:3]), ValueError, "expected 4 samples as in 'temperature', got 3"),
         (lambda x: x.update(pressure=300.0), ValueError, r"expected shape \(n,\)"),
         (lambda x: x.update(pressure=x["pressure"].astype(complex)), TypeError, "got complex128"),
@@ -144,7 +150,10 @@ def test_wrong_inputs_are_named(change, error, message):
     [
         (lambda x: {"volume": x["temperature"]}, r"missing \['stress'\]"),
         (lambda x: {"volume": x["temperature"][:2], "stress": np.zeros((2, 3, 3))}, "gave 2 rows for 4 samples"),
-        (lambda x: {"volume": x["temperature"], "stress": np.zeros((4, 3))}, r"outputs of kernel 'f'\['stress'\]: expected shape \(n, 3, 3\)"),
+        (
+            lambda x: {"volume": x["temperature"], "stress": np.zeros((4, 3))},
+            r"outputs of kernel 'f'\['stress'\]: expected shape \(n, 3, 3\)",
+        ),
     ],
 )
 def test_function_with_wrong_outputs_is_named(function, message):

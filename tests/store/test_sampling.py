@@ -62,7 +62,9 @@ def test_function_rows_do_not_depend_on_shards_larger_than_its_blocks():
     assert np.array_equal(np.concatenate(parts), sampler.draw(KERNEL, 0, n, n))
 
 
-@pytest.mark.parametrize("name, median", [("uniform", 50_500.0), ("log_uniform", 1e4), ("sobol", 1e4), ("latin_hypercube", 1e4)])
+@pytest.mark.parametrize(
+    "name, median", [("uniform", 50_500.0), ("log_uniform", 1e4), ("sobol", 1e4), ("latin_hypercube", 1e4)]
+)
 def test_log_scale_is_followed(name, median):
     pressure = KERNEL.unpack_inputs(SAMPLERS[name]().draw(KERNEL, 0, N, N))["pressure"]
     # half of 1000 draws below the median, standard deviation 15.8: 5 sigma

@@ -15,12 +15,32 @@ from simgraft import _core
 KIND = "simgraft dataset shard"
 
 
-def make(path, n=100, n_in=3, n_out=5, dtype="float64", group=True, weight=True, chunk_rows=16, deflate=0, pieces=(40, 1, 59), seed=0):
+def make(
+    path,
+    n=100,
+    n_in=3,
+    n_out=5,
+    dtype="float64",
+    group=True,
+    weight=True,
+    chunk_rows=16,
+    deflate=0,
+    pieces=(40, 1, 59),
+    seed=0,
+):
     rng = np.random.default_rng(seed)
     rows = [rng.normal(size=(n, n_in)).astype(dtype), rng.normal(size=(n, n_out)).astype(dtype)]
     rows += [rng.integers(-9, 9, n) if group else None, rng.random(n) if weight else None]
     writer = _core.ShardWriter(
-        os.fspath(path), '{"a": 1}', n_in, n_out, dtype, group=group, weight=weight, chunk_rows=chunk_rows, deflate=deflate
+        os.fspath(path),
+        '{"a": 1}',
+        n_in,
+        n_out,
+        dtype,
+        group=group,
+        weight=weight,
+        chunk_rows=chunk_rows,
+        deflate=deflate,
     )
     start = 0
     for size in pieces:
@@ -54,13 +74,22 @@ def test_rows_come_back(tmp_path, deflate, dtype, group, weight):
     assert equal(read(shards, [[0, 0, 100]], rows), rows)
     info = shards.info()[0]
     assert (info["n_rows"], info["n_in"], info["n_out"], info["dtype"]) == (100, 3, 5, dtype)
-    assert (info["group"], info["weight"], info["chunk_rows"], info["deflate"], info["provenance"]) == (group, weight, 16, deflate, '{"a": 1}')
+    assert (info["group"], info["weight"], info["chunk_rows"], info["deflate"], info["provenance"]) == (
+        group,
+        weight,
+        16,
+        deflate,
+        '{"a": 1}',
+    )
     assert os.listdir(tmp_path) == ["s.h5"]
 
 
 @given(
     segments=st.lists(
-        st.tuples(st.integers(0, 1), st.integers(0, 100), st.integers(0, 100)).map(lambda s: (s[0], s[1], min(s[2], 100 - s[1]))), max_size=12
+        st.tuples(st.integers(0, 1), st.integers(0, 100), st.integers(0, 100)).map(
+            lambda s: (s[0], s[1], min(s[2], 100 - s[1]))
+        ),
+        max_size=12,
     ),
     ascending=st.booleans(),
 )
@@ -106,7 +135,9 @@ def test_segment_outside_is_refused(tmp_path, segment):
 def test_last_segment_of_a_group_outside_is_refused(tmp_path):
     make(tmp_path / "s.h5")
     with pytest.raises(ValueError, match="outside the data"):
-        _core.Shards([tmp_path / "s.h5"]).read(np.array([[0, 95, 1], [0, 98, 3]]), (np.empty((4, 3)), None, None, None))
+        _core.Shards([tmp_path / "s.h5"]).read(
+            np.array([[0, 95, 1], [0, 98, 3]]), (np.empty((4, 3)), None, None, None)
+        )
 
 
 @pytest.mark.parametrize(
@@ -241,7 +272,9 @@ def test_damaged_shard_is_refused_and_names_the_file(tmp_path, run_python, mode,
 
 def test_container_is_not_a_shard(tmp_path):
     _core.container_write(tmp_path / "s.h5", "simgraft surrogate", 1, {})
-    with pytest.raises(sg.FileFormatError, match="expected a simgraft dataset shard file, got a 'simgraft surrogate' file"):
+    with pytest.raises(
+        sg.FileFormatError, match="expected a simgraft dataset shard file, got a 'simgraft surrogate' file"
+    ):
         _core.Shards([tmp_path / "s.h5"])
 
 
@@ -252,7 +285,11 @@ def good(f, **change):
         if value is None:
             continue
         if name == "provenance":
-            f[name] = np.array(value, dtype=h5py.string_dtype("utf-8", max(1, len(value)))) if isinstance(value, bytes) else value
+            f[name] = (
+                np.array(value, dtype=h5py.string_dtype("utf-8", max(1, len(value))))
+                if isinstance(value, bytes)
+                else value
+            )
         else:
             f.create_dataset(name, data=value, chunks=(4, *value.shape[1:]))
 
@@ -270,14 +307,20 @@ FORGERIES = {
     "group_float": lambda f: good(f, group=np.zeros(8)),
     "weight_short": lambda f: good(f, weight=np.zeros(7)),
     "contiguous": lambda f: (good(f, x=None), f.create_dataset("x", data=np.zeros((8, 2)))),
-    "filter": lambda f: (good(f, x=None), f.create_dataset("x", data=np.zeros((8, 2)), chunks=(4, 2), fletcher32=True)),
+    "filter": lambda f: (
+        good(f, x=None),
+        f.create_dataset("x", data=np.zeros((8, 2)), chunks=(4, 2), fletcher32=True),
+    ),
     "huge_chunk": lambda f: (
         good(f, x=None, y=None),
         f.create_dataset("x", (1 << 24, 2), "f8", chunks=(1 << 24, 2)),
         f.create_dataset("y", (1 << 24, 2), "f8", chunks=(1 << 24, 2)),
     ),
     "group_of_groups": lambda f: (good(f, x=None), f.create_group("x")),
-    "external": lambda f: (good(f, x=None), f.__setitem__("x", pytest.importorskip("h5py").ExternalLink("/etc/hostname", "/x"))),
+    "external": lambda f: (
+        good(f, x=None),
+        f.__setitem__("x", pytest.importorskip("h5py").ExternalLink("/etc/hostname", "/x")),
+    ),
 }
 
 
@@ -305,7 +348,11 @@ def replace(path):
 
 
 @pytest.mark.parametrize("already_read", [False, True])
-@pytest.mark.parametrize("change", [rewrite, replace, os.unlink, lambda p: os.truncate(p, 600)], ids=["rewrite", "replace", "remove", "cut"])
+@pytest.mark.parametrize(
+    "change",
+    [rewrite, replace, os.unlink, lambda p: os.truncate(p, 600)],
+    ids=["rewrite", "replace", "remove", "cut"],
+)
 def test_shard_that_changes_under_the_reader_is_noticed(tmp_path, already_read, change):
     path = tmp_path / "s.h5"
     rows = make(path)
@@ -405,7 +452,9 @@ def test_stream_reports_a_change(tmp_path):
     rows = make(tmp_path / "s.h5")
     shards = _core.Shards([tmp_path / "s.h5"])
     rewrite(tmp_path / "s.h5")
-    stream = _core.Stream(shards, np.array([1]), np.array([[0, 0, 100]]), (empty_like(rows, 100), empty_like(rows, 100)))
+    stream = _core.Stream(
+        shards, np.array([1]), np.array([[0, 0, 100]]), (empty_like(rows, 100), empty_like(rows, 100))
+    )
     with pytest.raises(sg.DatasetChangedError):
         stream.next()
 
@@ -419,7 +468,9 @@ def test_streams_and_reads_share_a_set(tmp_path):
     def work(k):
         if k % 2:
             i = k % 12
-            return equal(read(shards, [[i, 3, 4], [i, 9, 2]], rows[i]), [np.concatenate([r[3:7], r[9:11]]) for r in rows[i]])
+            return equal(
+                read(shards, [[i, 3, 4], [i, 9, 2]], rows[i]), [np.concatenate([r[3:7], r[9:11]]) for r in rows[i]]
+            )
         buffers = (empty_like(rows[0], 100), empty_like(rows[0], 100))
         segments = np.array([[i, 0, 100] for i in range(12)])
         stream = _core.Stream(shards, np.arange(1, 13), segments, buffers)
