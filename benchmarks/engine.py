@@ -7,12 +7,14 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.runner import Row, measure
-from simgraft import _core
+from simgraft import _core, nn
 
 SIZES = (7, 64, 64, 256)
 NAME = "mlp_" + "-".join(map(str, SIZES))
 PEAK_SHARE = {"v4": 0.90, "v3": 0.68}  # of the multiply-add peak, by instruction set
 LEAST_RATIO = {100_000: 1.35, 1: 3.0}  # to ONNX Runtime, by rows
+LEAST_TRAINING_RATIO = {1024: 1.5, 128: 2.0}  # to PyTorch, by rows of a batch
+TRAINING_BATCHES = 8  # different batches that take turns, so that data come from L3 or memory as in a real epoch
 BLAS_BLOCK = 256  # rows of the NumPy baseline: fastest of 64 ... 4096
 
 
@@ -122,8 +124,71 @@ def inference():
     yield Row("fma_peak_f32", median(peaks) / 1e9, "GF/s")
 
 
+class TorchTraining:
+    """Training steps of the network in eager PyTorch with its fastest Adam, one thread."""
+
+    def __init__(self, layers, rate):
+        import torch
+
+        torch.set_num_threads(1)
+        self.torch, modules = torch, []
+        for i, (weight, bias, _) in enumerate(layers):
+            linear = torch.nn.Linear(*weight.shape)
+            with torch.no_grad():
+                linear.weight.copy_(torch.tensor(weight.T))
+                linear.bias.copy_(torch.tensor(bias))
+            modules += [linear, torch.nn.Softsign()] if i < len(layers) - 1 else [linear]
+        self.model = torch.nn.Sequential(*modules)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), rate, fused=True)
+
+    def step(self, x, y):
+        self.optimizer.zero_grad()
+        self.torch.nn.functional.mse_loss(self.model(x), y).backward()
+        self.optimizer.step()
+
+    def parameters(self):
+        return np.concatenate([p.detach().numpy().T.ravel() for p in self.model.parameters()])
+
+
+def training():
+    """Rows of training steps: forward, loss, backward and update of one batch, mean squared error, Adam."""
+    import torch
+
+    rate = np.array([1e-3])
+    for batch, limit in LEAST_TRAINING_RATIO.items():
+        rng = np.random.default_rng(batch)
+        x = rng.standard_normal((TRAINING_BATCHES, batch, SIZES[0])).astype(np.float32)
+        y = rng.standard_normal((TRAINING_BATCHES, batch, SIZES[-1])).astype(np.float32)
+        ours = nn.MLP(SIZES[1:-1], "softsign").build(SIZES[0], SIZES[-1], seed=1)
+        peer = TorchTraining(ours.layers, rate[0])
+        trainer = _core.Trainer(ours._graph, ours.parameters, ("mse", {}), ("adam", {}), num_threads=1)
+        x_peer, y_peer = torch.tensor(x), torch.tensor(y)
+        turn = {"ours": 0, "torch": 0}
+
+        def next_batch(name, turn=turn):
+            turn[name] = (turn[name] + 1) % TRAINING_BATCHES
+            return turn[name]
+
+        def step_ours(x=x, y=y, batch=batch, trainer=trainer):
+            b = next_batch("ours")
+            trainer.epoch(x[b], y[b], None, None, batch, rate)
+
+        def step_peer(x=x_peer, y=y_peer, peer=peer):
+            b = next_batch("torch")
+            peer.step(x[b], y[b])
+
+        for _ in range(3):
+            step_ours()
+            step_peer()
+        # The same task: three steps of 1e-3 each, in which Adam turns round-off of small gradients into parts of a step.
+        np.testing.assert_allclose(ours.parameters, peer.parameters(), rtol=0, atol=3e-4)
+        times, _ = measure({"ours": step_ours, "torch": step_peer})
+        yield Row(f"train_{'-'.join(map(str, SIZES))}_b{batch}_vs_torch", times["ours"] * 1e6, "us/step", "torch", torch.__version__,
+                  times["torch"] * 1e6, times["torch"] / times["ours"], ">=", limit)
+
+
 # Each yields rows; add a comparison by adding a function.
-SECTIONS = (inference,)
+SECTIONS = (inference, training)
 
 
 def run():
