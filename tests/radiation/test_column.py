@@ -218,6 +218,18 @@ def test_fixed_relative_humidity_follows_temperature_with_a_dry_stratosphere():
     assert (np.diff(q) >= 0).all()  # no more water above than below
 
 
+def test_a_warm_stratosphere_holds_no_more_water_than_the_cold_point():
+    level = np.geomspace(10.0, 1e5, 31)
+    p = 0.5 * (level[1:] + level[:-1])
+    t = np.where(p > 1e4, 290 * (p / 1e5) ** 0.16, 200 + 12 * np.log(1e4 / p))
+    run = EquilibriumColumn(level, {}, relative_humidity=np.full(30, 0.5), h2o_floor=1e-9).start(temperature_layer=t)
+    q = run.run(grey, 0).h2o[0]
+    cold = np.argmin(t)
+    assert q[:cold].max() <= q[cold] and q[cold] == pytest.approx(q.min())
+    e = 0.5 * _core.column_saturation(t[cold])
+    assert q[cold] == pytest.approx(e / (p[cold] - e), rel=1e-14)
+
+
 def test_nan_from_the_slot_is_an_error_that_names_the_column():
     def broken(state):
         fluxes = [f.copy() for f in grey(state)]

@@ -144,6 +144,23 @@ def test_columns_have_the_same_bits_alone_and_in_company_for_any_thread_count(ma
     assert (one.temperature_layer[3] == alone.temperature_layer[0]).all()
 
 
+def test_every_column_keeps_its_own_gases_while_others_come_to_rest(made):
+    co2 = np.array([2e-4, 4e-4, 16e-4])
+    first = EquilibriumColumn(LEVELS, GASES | {"co2": co2[0]}).run(Radiation(*made))
+    # The first column starts in equilibrium and rests at once, so that the others move up in the packed arrays.
+    t_sfc = np.array([first.temperature_surface[0], 282.0, 305.0])
+    t_lay = np.maximum(t_sfc[:, None] * (first.pressure_layer / LEVELS[-1]) ** 0.19, 205.0)
+    t_lay[0] = first.temperature_layer[0]
+    gases = GASES | {"co2": co2[:, None]}
+    together = EquilibriumColumn(LEVELS, gases).run(Radiation(*made), temperature_layer=t_lay, temperature_surface=t_sfc)
+    assert together.steps[0] < 3
+    for i in (1, 2):
+        alone = EquilibriumColumn(LEVELS, GASES | {"co2": co2[i]}).run(
+            Radiation(*made), temperature_layer=t_lay[i], temperature_surface=t_sfc[i]
+        )
+        assert (together.temperature_layer[i] == alone.temperature_layer[0]).all()
+
+
 def test_equilibrium_does_not_depend_on_the_start(made):
     column = EquilibriumColumn(LEVELS, GASES)
     cold = column.run(Radiation(*made), temperature_surface=260.0)

@@ -205,3 +205,23 @@ def test_shortwave_fluxes_are_those_of_a_clear_sky(shortwave):
     no_ozone.gases["o3"] = no_ozone.gases["o3"] * 0
     up_0, down_0, _ = oracle.table_shortwave(shortwave, no_ozone)
     assert 5 < (down_0[:, -1] - down[:, -1]).mean() < 25
+
+
+@pytest.mark.data
+def test_notice_is_true_fluxes_of_the_rfmip_columns_lie_within_some_ten_watts_of_the_real_tables(data_dir, longwave, shortwave):
+    folder = data_dir / "radiation"
+    c = oracle.rfmip(folder / "rfmip/inputs/multiple_input4MIPs_radiation_RFMIP_UColorado-RFMIP-1-2_none.nc", [0])
+    c = c.take(slice(0, 100, 4))
+    rmse = lambda a, b: np.sqrt(((a - b) ** 2).mean())
+    real = oracle.Table(folder / "rrtmgp/rrtmgp-gas-lw-g128.nc")
+    made, true = oracle.table_longwave(longwave, c), oracle.table_longwave(real, c)
+    assert rmse(made[0][:, 0], true[0][:, 0]) < 6  # 3.7 W m-2 over all 100 sites
+    assert rmse(made[1][:, -1], true[1][:, -1]) < 12  # 8.4
+    heating = [oracle.heating_rate(c.p_lev, *flux) for flux in (made, true)]
+    free = (c.p_lay > 1e4) & (c.p_lay < 8e4)
+    assert rmse(heating[0][free], heating[1][free]) < 0.6
+    day = c.take(c.mu0 > 0)
+    real = oracle.Table(folder / "rrtmgp/rrtmgp-gas-sw-g112.nc")
+    made, true = oracle.table_shortwave(shortwave, day), oracle.table_shortwave(real, day)
+    assert rmse(made[0][:, 0], true[0][:, 0]) < 4  # 1.7
+    assert rmse(made[1][:, -1], true[1][:, -1]) < 10  # 5.7
