@@ -36,6 +36,7 @@ typedef struct cell_state {
     real    t_index[CELLS];                    /* reference temperature below, whole numbers            */
     real    p_index[SG_N_ATMOSPHERE][CELLS];   /* row of the pressure below, as a member of each atmosphere */
     real    density[CELLS];                    /* 0.01 p / T [hPa K-1]                                  */
+    real    per_moist[CELLS];                  /* dry air as a fraction of moist air [1]                */
     real    col_air[CELLS];                    /* dry air and water vapour [molecule cm-2]              */
     int32_t t_row[CELLS];
     int32_t n[SG_N_ATMOSPHERE];
@@ -44,8 +45,8 @@ typedef struct cell_state {
 
 static size_t scratch_bytes(const sg_kdist *kdist)
 {
-    size_t n_scaling = kdist->n_scaling[0] > kdist->n_scaling[1] ? kdist->n_scaling[0] : kdist->n_scaling[1];
-    return sizeof(cell_state) + kdist->n_flavor * sizeof(cell_weights) + n_scaling * CELLS * sizeof(real) + 64;
+    size_t n_minor = kdist->n_minor[0] > kdist->n_minor[1] ? kdist->n_minor[0] : kdist->n_minor[1];
+    return sizeof(cell_state) + kdist->n_flavor * sizeof(cell_weights) + n_minor * CELLS * sizeof(real);
 }
 
 SG_INLINE size_t at_most(size_t n, size_t limit) { return n < limit ? n : limit; }
@@ -75,6 +76,7 @@ static void find_cells(const sg_kdist *kdist, size_t n, const real *t, const rea
         vr_store(s->p_index[SG_LOWER] + i, p_index);
         vr_store(s->p_index[SG_UPPER] + i, vr_add(p_index, one));
         vr_store(s->density + i, vr_mul(vr_set1(R(0.01)), vr_div(pressure, temperature)));
+        vr_store(s->per_moist + i, vr_div(one, vr_add(one, load(q, i, n))));
         vr_store(s->col_air + i, vr_fma(load(col_dry, i, n), load(q, i, n), load(col_dry, i, n)));
     }
     real below[CELLS];
@@ -130,13 +132,13 @@ static void find_weights(const sg_kdist *kdist, size_t n, const cell_state *s, i
     }
 }
 
-/* Amounts of the minor gases, scaled by density and by the fraction of a partner (or of everything else) in moist air. */
+/* Amounts of the minor gases, scaled by density and by the fraction of a partner (or of everything else) in moist air; one row
+ * per interval, in the order in which the segments need them. */
 static void find_amounts(const sg_kdist *kdist, size_t n, const cell_state *s, int side, const real *col_dry, const real *vmr,
                          size_t vmr_stride, real (*amount)[CELLS])
 {
-    const vr    one = vr_set1(1);
-    const real *q   = vmr + (kdist->h2o - 1) * vmr_stride;
-    for (size_t k = 0; k < kdist->n_scaling[side]; k++) {
+    const vr one = vr_set1(1);
+    for (size_t k = 0; k < kdist->n_minor[side]; k++) {
         sg_kdist_scaling how = kdist->scaling[side][k];
         for (size_t i = 0; i < n; i += VL) {
             vr sum = load(col_dry, i, n);
@@ -145,9 +147,8 @@ static void find_amounts(const sg_kdist *kdist, size_t n, const cell_state *s, i
             if (how.density)
                 sum = vr_mul(sum, vr_load(s->density + i));
             if (how.scaling_gas) {
-                vr moist = vr_add(one, load(q, i, n));
-                vr y     = vr_div(load(vmr + (how.scaling_gas - 1u) * vmr_stride, i, n), moist);
-                sum      = vr_mul(sum, how.complement ? vr_sub(one, y) : y);
+                vr y = vr_mul(load(vmr + (how.scaling_gas - 1u) * vmr_stride, i, n), vr_load(s->per_moist + i));
+                sum  = vr_mul(sum, how.complement ? vr_sub(one, y) : y);
             }
             vr_store(amount[k] + i, sum);
         }
@@ -158,6 +159,7 @@ static void find_amounts(const sg_kdist *kdist, size_t n, const cell_state *s, i
 #define zero              l16_zero
 #define load              l16_load
 #define store             l16_store
+#define add               l16_add
 #define scale             l16_scale
 #define add_scaled        l16_add_scaled
 #define bilinear          bilinear_16
@@ -170,6 +172,7 @@ static void find_amounts(const sg_kdist *kdist, size_t n, const cell_state *s, i
 #undef zero
 #undef load
 #undef store
+#undef add
 #undef scale
 #undef add_scaled
 #undef bilinear
@@ -182,6 +185,7 @@ static void find_amounts(const sg_kdist *kdist, size_t n, const cell_state *s, i
 #define zero              l8_zero
 #define load              l8_load
 #define store             l8_store
+#define add               l8_add
 #define scale             l8_scale
 #define add_scaled        l8_add_scaled
 #define bilinear          bilinear_8
@@ -193,42 +197,42 @@ static void find_amounts(const sg_kdist *kdist, size_t n, const cell_state *s, i
 #undef load
 
 static void longwave_cells(const sg_kdist *kdist, const sg_kdist_segment *segment, int side, const cell_state *s,
-                           const cell_weights *w, const real (*amount)[CELLS], size_t g_stride, real *tau, real *fraction)
+                           const cell_weights *w, const real (*amount)[CELLS], size_t g_stride, real *restrict tau,
+                           real *restrict fraction)
 {
     const sg_kdist_table *table = &kdist->table[SG_REAL_BITS == 64];
     const real           *major = (const real *)table->major + segment->major;
     const real           *minor = (const real *)table->minor + segment->minor[side];
-    const uint16_t       *of    = kdist->minor_scaling[side] + segment->first_scaling[side];
     size_t                n_eta = kdist->n_mixing, n_minor = segment->n_minor[side], g = segment->first_g;
     if (segment->n_lane == 16)
         for (int32_t j = 0; j < s->n[side]; j++) {
             size_t c = (size_t)s->list[side][j], to = c * g_stride + g;
-            longwave_segment_16(w, c, 16, major, minor, n_eta, n_minor, of, amount, tau + to, fraction + to);
+            longwave_segment_16(w, c, 16, major, minor, n_eta, n_minor, amount, tau + to, fraction + to);
         }
     else
         for (int32_t j = 0; j < s->n[side]; j++) {
             size_t c = (size_t)s->list[side][j], to = c * g_stride + g;
-            longwave_segment_8(w, c, 8, major, minor, n_eta, n_minor, of, amount, tau + to, fraction + to);
+            longwave_segment_8(w, c, 8, major, minor, n_eta, n_minor, amount, tau + to, fraction + to);
         }
 }
 
 static void shortwave_cells(const sg_kdist *kdist, const sg_kdist_segment *segment, int side, const cell_state *s,
-                            const cell_weights *w, const real (*amount)[CELLS], size_t g_stride, real *tau, real *rayleigh)
+                            const cell_weights *w, const real (*amount)[CELLS], size_t g_stride, real *restrict tau,
+                            real *restrict rayleigh)
 {
     const sg_kdist_table *table = &kdist->table[SG_REAL_BITS == 64];
     const real           *major = (const real *)table->major + segment->major;
     const real           *minor = (const real *)table->minor + segment->minor[side];
-    const uint16_t       *of    = kdist->minor_scaling[side] + segment->first_scaling[side];
     size_t                n_eta = kdist->n_mixing, n_minor = segment->n_minor[side], g = segment->first_g;
     if (segment->n_lane == 16)
         for (int32_t j = 0; j < s->n[side]; j++) {
             size_t c = (size_t)s->list[side][j], to = c * g_stride + g;
-            shortwave_segment_16(w, c, 16, major, minor, n_eta, n_minor, of, amount, s->col_air[c], tau + to, rayleigh + to);
+            shortwave_segment_16(w, c, 16, major, minor, n_eta, n_minor, amount, s->col_air[c], tau + to, rayleigh + to);
         }
     else
         for (int32_t j = 0; j < s->n[side]; j++) {
             size_t c = (size_t)s->list[side][j], to = c * g_stride + g;
-            shortwave_segment_8(w, c, 8, major, minor, n_eta, n_minor, of, amount, s->col_air[c], tau + to, rayleigh + to);
+            shortwave_segment_8(w, c, 8, major, minor, n_eta, n_minor, amount, s->col_air[c], tau + to, rayleigh + to);
         }
 }
 
@@ -253,8 +257,9 @@ static void cells(const sg_kdist *kdist, size_t n, const real *t, const real *p,
         find_amounts(kdist, n, s, side, col_dry, vmr, vmr_stride, amount);
         /* In ascending order: the padding of a segment is overwritten by the next one. */
         for (const sg_kdist_segment *segment = kdist->segment; segment < kdist->segment + kdist->n_segment; segment++)
-            (kdist->shortwave ? shortwave_cells : longwave_cells)(kdist, segment, side, s, &w[segment->flavor[side]],
-                                                                  (const real(*)[CELLS])amount, g_stride, tau, second);
+            (kdist->shortwave ? shortwave_cells : longwave_cells)(
+                kdist, segment, side, s, &w[segment->flavor[side]],
+                (const real(*)[CELLS])(amount + segment->first_minor[side]), g_stride, tau, second);
     }
 }
 

@@ -229,7 +229,6 @@ static sg_status cut_segments(const sg_kdist_arrays *a, sg_kdist *k, const uint1
     k->n_segment     = n;
     size_t n_cell    = a->n_temperature * a->n_mixing;
     size_t per_major = k->shortwave ? 1 : 2, per_minor = k->shortwave ? 1 : 0;
-    size_t listed[SG_N_ATMOSPHERE] = {0, 0};
     *n_major = *n_minor = 0;
     sg_kdist_segment *s = segment;
     for (size_t b = 0; b < a->n_band; b++) {
@@ -244,10 +243,10 @@ static sg_status cut_segments(const sg_kdist_arrays *a, sg_kdist *k, const uint1
             *n_major += n_cell * (a->n_pressure + 1) * per_major * s->n_lane;
             for (int side = 0; side < SG_N_ATMOSPHERE; side++) {
                 s->flavor[side]        = band_flavor[2 * b + (size_t)side];
-                s->first_scaling[side] = (uint32_t)listed[side];
+                s->first_minor[side] = (uint32_t)k->n_minor[side];
                 for (size_t i = 0; i < a->n_minor[side]; i++)
                     s->n_minor[side] += (uint32_t)touches(a, side, i, index, s);
-                listed[side] += s->n_minor[side];
+                k->n_minor[side] += s->n_minor[side];
                 s->minor[side] = *n_minor;
                 *n_minor += n_cell * (s->n_minor[side] + per_minor) * s->n_lane;
             }
@@ -255,28 +254,17 @@ static sg_status cut_segments(const sg_kdist_arrays *a, sg_kdist *k, const uint1
     }
     for (int side = 0; side < SG_N_ATMOSPHERE; side++) {
         sg_kdist_scaling *scaling;
-        uint16_t         *of;
-        ALLOCATE(scaling, listed[side] + 1, "scalings of minor gases");
+        ALLOCATE(scaling, k->n_minor[side] + 1, "scalings of minor gases");
         k->scaling[side] = scaling;
-        ALLOCATE(of, listed[side] + 1, "scalings of minor gases");
-        k->minor_scaling[side] = of;
-        size_t at = 0;
         for (s = segment; s < segment + n; s++)
             for (size_t i = 0; i < a->n_minor[side]; i++) {
                 if (!touches(a, side, i, index, s))
                     continue;
-                int              by     = index[a->minor_scaling_gas[side][i]];
-                int              dense  = a->minor_density[side][i] != 0;
-                sg_kdist_scaling wanted = {.gas         = index[a->minor_gas[side][i]],
-                                           .scaling_gas = (uint16_t)(dense ? by : 0),
-                                           .density     = (uint8_t)dense,
-                                           .complement  = (uint8_t)(dense && by && a->minor_complement[side][i])};
-                size_t           j      = 0;
-                while (j < k->n_scaling[side] && memcmp(&scaling[j], &wanted, sizeof wanted) != 0)
-                    j++;
-                if (j == k->n_scaling[side])
-                    scaling[k->n_scaling[side]++] = wanted;
-                of[at++] = (uint16_t)j;
+                int by = index[a->minor_scaling_gas[side][i]], dense = a->minor_density[side][i] != 0;
+                *scaling++ = (sg_kdist_scaling){.gas         = index[a->minor_gas[side][i]],
+                                                .scaling_gas = (uint16_t)(dense ? by : 0),
+                                                .density     = (uint8_t)dense,
+                                                .complement  = (uint8_t)(dense && by && a->minor_complement[side][i])};
             }
     }
     return SG_OK;
@@ -450,7 +438,6 @@ void sg_kdist_free(sg_kdist *k)
     }
     for (int side = 0; side < SG_N_ATMOSPHERE; side++) {
         sg_free((void *)k->scaling[side]);
-        sg_free((void *)k->minor_scaling[side]);
     }
     sg_free((void *)k->segment);
     sg_free((void *)k->flavor);

@@ -73,14 +73,14 @@ typedef struct sg_kdist_segment {
     uint32_t n_lane;                   /* 16 or 8                                                              */
     uint32_t flavor[SG_N_ATMOSPHERE];  /* pair of key gases                                                    */
     uint32_t n_minor[SG_N_ATMOSPHERE];
-    uint32_t first_scaling[SG_N_ATMOSPHERE];  /* its n_minor entries of sg_kdist.minor_scaling                 */
+    uint32_t first_minor[SG_N_ATMOSPHERE];    /* its n_minor entries of sg_kdist.scaling                       */
     size_t   major;                    /* first element of its (n_temperature, n_pressure+1, n_mixing, m, n_lane) block:
                                         * m = 2 longwave (k, Planck fraction), 1 shortwave (k)                 */
     size_t   minor[SG_N_ATMOSPHERE];   /* first element of its (n_temperature, n_mixing, m, n_lane) block:
                                         * m = n_minor longwave, n_minor + 1 (Rayleigh last) shortwave          */
 } sg_kdist_segment;
 
-/* How the amount of a minor gas is scaled; shared by all intervals that scale alike. */
+/* How the amount of a minor gas in one segment is scaled. */
 typedef struct sg_kdist_scaling {
     uint16_t gas;          /* index into gases, 0 = dry air           */
     uint16_t scaling_gas;  /* 0 = none                                */
@@ -105,7 +105,7 @@ struct sg_kdist {
     size_t n_band, n_g;
     size_t g_stride;    /* n_g rounded up to 16                                              */
     size_t n_temperature, n_pressure, n_mixing, n_flavor, n_segment, n_planck;
-    size_t n_scaling[SG_N_ATMOSPHERE];
+    size_t n_minor[SG_N_ATMOSPHERE];  /* minor gases of all segments                                     */
     size_t h2o;         /* index of water vapour among the gases in use                      */
 
     double temp_min, temp_max, temp_delta;        /* [K]                                                     */
@@ -120,8 +120,7 @@ struct sg_kdist {
     const uint16_t         (*flavor)[2];          /* (n_flavor): indices of the two key gases                */
     const uint8_t          (*flavor_used)[SG_N_ATMOSPHERE];    /* (n_flavor)                                 */
     const sg_kdist_segment  *segment;             /* (n_segment), ascending g                                */
-    const sg_kdist_scaling  *scaling[SG_N_ATMOSPHERE];         /* (n_scaling)                                */
-    const uint16_t          *minor_scaling[SG_N_ATMOSPHERE];   /* index into scaling, by segment and interval */
+    const sg_kdist_scaling  *scaling[SG_N_ATMOSPHERE];         /* (n_minor), segment by segment              */
     sg_kdist_table           table[2];            /* [0] float, [1] double                                   */
 };
 

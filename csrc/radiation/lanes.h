@@ -29,6 +29,12 @@
         for (int i = 0; i < N / VL; i++)                                                                \
             vr_store(p + i * VL, a.v[i]);                                                               \
     }                                                                                                   \
+    SG_INLINE l##N l##N##_add(l##N a, l##N b)                                                           \
+    {                                                                                                   \
+        for (int i = 0; i < N / VL; i++)                                                                \
+            a.v[i] = vr_add(a.v[i], b.v[i]);                                                            \
+        return a;                                                                                       \
+    }                                                                                                   \
     SG_INLINE l##N l##N##_scale(real w, l##N b) /* w b */                                               \
     {                                                                                                   \
         vr weight = vr_set1(w);                                                                         \
@@ -53,6 +59,7 @@ typedef __m256 l8;
 SG_INLINE l8   l8_zero(void) { return _mm256_setzero_ps(); }
 SG_INLINE l8   l8_load(const real *p) { return _mm256_loadu_ps(p); }
 SG_INLINE void l8_store(real *p, l8 a) { _mm256_storeu_ps(p, a); }
+SG_INLINE l8   l8_add(l8 a, l8 b) { return _mm256_add_ps(a, b); }
 SG_INLINE l8   l8_scale(real w, l8 b) { return _mm256_mul_ps(_mm256_set1_ps(w), b); }
 SG_INLINE l8   l8_add_scaled(real w, l8 b, l8 c) { return _mm256_fmadd_ps(_mm256_set1_ps(w), b, c); }
 #endif
