@@ -49,8 +49,6 @@ static size_t scratch_bytes(const sg_kdist *kdist)
     return sizeof(cell_state) + kdist->n_flavor * sizeof(cell_weights) + n_minor * CELLS * sizeof(real);
 }
 
-SG_INLINE size_t at_most(size_t n, size_t limit) { return n < limit ? n : limit; }
-
 /* Reads past the end of a row are cut off, the lanes beyond hold zero. */
 SG_INLINE vr load(const real *x, size_t i, size_t n)
 {
@@ -155,85 +153,29 @@ static void find_amounts(const sg_kdist *kdist, size_t n, const cell_state *s, i
     }
 }
 
-#define lanes             l16
-#define zero              l16_zero
-#define load              l16_load
-#define store             l16_store
-#define add               l16_add
-#define scale             l16_scale
-#define add_scaled        l16_add_scaled
-#define bilinear          bilinear_16
-#define trilinear         trilinear_16
-#define minor_gases       minor_gases_16
-#define longwave_segment  longwave_segment_16
-#define shortwave_segment shortwave_segment_16
+#define LANES 16
 #include "radiation/segment.inc.h"
-#undef lanes
-#undef zero
-#undef load
-#undef store
-#undef add
-#undef scale
-#undef add_scaled
-#undef bilinear
-#undef trilinear
-#undef minor_gases
-#undef longwave_segment
-#undef shortwave_segment
-
-#define lanes             l8
-#define zero              l8_zero
-#define load              l8_load
-#define store             l8_store
-#define add               l8_add
-#define scale             l8_scale
-#define add_scaled        l8_add_scaled
-#define bilinear          bilinear_8
-#define trilinear         trilinear_8
-#define minor_gases       minor_gases_8
-#define longwave_segment  longwave_segment_8
-#define shortwave_segment shortwave_segment_8
+#undef LANES
+#define LANES 8
 #include "radiation/segment.inc.h"
-#undef load
 
-static void longwave_cells(const sg_kdist *kdist, const sg_kdist_segment *segment, int side, const cell_state *s,
-                           const cell_weights *w, const real (*amount)[CELLS], size_t g_stride, real *restrict tau,
-                           real *restrict fraction)
+/* All cells of one atmosphere in one segment. */
+static void segment_cells(const sg_kdist *kdist, const sg_kdist_segment *segment, int side, const cell_state *s,
+                          const cell_weights *w, const real (*amount)[CELLS], size_t g_stride, real *tau, real *second)
 {
     const sg_kdist_table *table = &kdist->table[SG_REAL_BITS == 64];
     const real           *major = (const real *)table->major + segment->major;
     const real           *minor = (const real *)table->minor + segment->minor[side];
-    size_t                n_eta = kdist->n_mixing, n_minor = segment->n_minor[side], g = segment->first_g;
-    if (segment->n_lane == 16)
-        for (int32_t j = 0; j < s->n[side]; j++) {
-            size_t c = (size_t)s->list[side][j], to = c * g_stride + g;
-            longwave_segment_16(w, c, 16, major, minor, n_eta, n_minor, amount, tau + to, fraction + to);
-        }
+    const int32_t        *list  = s->list[side];
+    size_t                n_eta = kdist->n_mixing, n_minor = segment->n_minor[side], n = (size_t)s->n[side];
+    tau += segment->first_g;
+    second += segment->first_g;
+    if (kdist->shortwave)
+        (segment->n_lane == 16 ? shortwave_16 : shortwave_8)(w, n, list, major, minor, n_eta, n_minor, amount, s->col_air,
+                                                             g_stride, tau, second);
     else
-        for (int32_t j = 0; j < s->n[side]; j++) {
-            size_t c = (size_t)s->list[side][j], to = c * g_stride + g;
-            longwave_segment_8(w, c, 8, major, minor, n_eta, n_minor, amount, tau + to, fraction + to);
-        }
-}
-
-static void shortwave_cells(const sg_kdist *kdist, const sg_kdist_segment *segment, int side, const cell_state *s,
-                            const cell_weights *w, const real (*amount)[CELLS], size_t g_stride, real *restrict tau,
-                            real *restrict rayleigh)
-{
-    const sg_kdist_table *table = &kdist->table[SG_REAL_BITS == 64];
-    const real           *major = (const real *)table->major + segment->major;
-    const real           *minor = (const real *)table->minor + segment->minor[side];
-    size_t                n_eta = kdist->n_mixing, n_minor = segment->n_minor[side], g = segment->first_g;
-    if (segment->n_lane == 16)
-        for (int32_t j = 0; j < s->n[side]; j++) {
-            size_t c = (size_t)s->list[side][j], to = c * g_stride + g;
-            shortwave_segment_16(w, c, 16, major, minor, n_eta, n_minor, amount, s->col_air[c], tau + to, rayleigh + to);
-        }
-    else
-        for (int32_t j = 0; j < s->n[side]; j++) {
-            size_t c = (size_t)s->list[side][j], to = c * g_stride + g;
-            shortwave_segment_8(w, c, 8, major, minor, n_eta, n_minor, amount, s->col_air[c], tau + to, rayleigh + to);
-        }
+        (segment->n_lane == 16 ? longwave_16 : longwave_8)(w, n, list, major, minor, n_eta, n_minor, amount, g_stride, tau,
+                                                           second);
 }
 
 static void cells(const sg_kdist *kdist, size_t n, const real *t, const real *p, const real *col_dry, const real *vmr,
@@ -257,9 +199,8 @@ static void cells(const sg_kdist *kdist, size_t n, const real *t, const real *p,
         find_amounts(kdist, n, s, side, col_dry, vmr, vmr_stride, amount);
         /* In ascending order: the padding of a segment is overwritten by the next one. */
         for (const sg_kdist_segment *segment = kdist->segment; segment < kdist->segment + kdist->n_segment; segment++)
-            (kdist->shortwave ? shortwave_cells : longwave_cells)(
-                kdist, segment, side, s, &w[segment->flavor[side]],
-                (const real(*)[CELLS])(amount + segment->first_minor[side]), g_stride, tau, second);
+            segment_cells(kdist, segment, side, s, &w[segment->flavor[side]],
+                          (const real(*)[CELLS])(amount + segment->first_minor[side]), g_stride, tau, second);
     }
 }
 

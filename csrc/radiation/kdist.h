@@ -16,8 +16,7 @@
 /* The lower atmosphere lies at pressures above press_ref_trop. */
 enum { SG_LOWER, SG_UPPER, SG_N_ATMOSPHERE };
 
-/* The arrays of a table file, in its own order (C order, 1-based indices, see docs). Pointers are read during
- * sg_kdist_create only. */
+/* The arrays of a table file, in its own order: C order, indices from 1. Pointers are read during sg_kdist_create only. */
 typedef struct sg_kdist_arrays {
     size_t             n_temperature;  /* 14: points of temp_ref          */
     size_t             n_pressure;     /* 59: points of press_ref         */

@@ -26,7 +26,7 @@
 #define SG_MASS_DRY_AIR  0.028964       /* [kg mol-1]                 */
 #define SG_MASS_H2O      0.018016       /* [kg mol-1]                 */
 
-/* What to do with temperature, pressure and concentrations outside the table. */
+/* What to do with temperature, pressure and concentrations outside the table. Calls need one (not NULL). */
 typedef struct sg_range {
     int    clip;           /* 0: SG_ERR_DOMAIN names the first one; 1: move to the limit and count */
     size_t n_temperature;  /* counts, added to: layer, level and surface temperatures             */

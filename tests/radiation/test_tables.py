@@ -1,5 +1,6 @@
 """Table files: found, read in both netCDF formats, refused when broken; and what the core makes of them."""
 
+import doctest
 import pickle
 
 import netCDF4
@@ -8,6 +9,11 @@ import pytest
 
 from simgraft import _core
 from simgraft.radiation import atmosphere, kernel, tables
+
+
+@pytest.mark.parametrize("module", [tables, atmosphere, kernel])
+def test_docstrings_hold(module):
+    assert doctest.testmod(module).failed == 0
 
 
 def write(path, variables, file_format="NETCDF4", zlib=False):

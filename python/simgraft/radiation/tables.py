@@ -301,8 +301,8 @@ def from_variables(variables, *, gases=None, mg=None, sb=None, name="table"):
     Parameters
     ----------
     variables : dict
-        The variables of an RRTMGP gas table, see ``docs/radiation.md`` of the RTE+RRTMGP project; indices start at 1. Texts are lists
-        of str or character arrays. :mod:`simgraft.radiation.synthetic` makes such dicts.
+        The variables of an RRTMGP gas table under their names in the file, with its shapes; indices start at 1. Texts are lists of
+        str or character arrays. :mod:`simgraft.radiation.synthetic` makes such dicts.
     gases, mg, sb
         As in :func:`load`.
     name : str
