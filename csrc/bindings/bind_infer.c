@@ -9,13 +9,12 @@
 #include "nn/peak.h"
 
 typedef struct dense_plan {
-    PyObject_HEAD
-    sg_dense_plan *plan;
-    void          *workspace;  /* for one thread; lent to one call at a time */
-    int            lent;
+    PyObject_HEAD sg_dense_plan *plan;
+    void                        *workspace; /* for one thread; lent to one call at a time */
+    int                          lent;
 } dense_plan;
 
-/* ----------------------------------------------------------------------------------------------------------- creation */
+/* ------------------------------------------------------------------------------------------------------- creation */
 
 /* What the layers borrow from while the plan is made. */
 typedef struct layer_list {
@@ -39,7 +38,8 @@ static int activation_of(PyObject *item, Py_ssize_t i, sg_activation *kind, doub
     if (PyTuple_Check(item) && PyTuple_GET_SIZE(item) == 2)
         name = PyTuple_GET_ITEM(item, 0), value = PyTuple_GET_ITEM(item, 1);
     if (!PyUnicode_Check(name)) {
-        PyErr_Format(PyExc_TypeError, "activations[%zd]: expected a name or (name, parameter), got %.100s", i, Py_TYPE(item)->tp_name);
+        PyErr_Format(PyExc_TypeError, "activations[%zd]: expected a name or (name, parameter), got %.100s", i,
+                     Py_TYPE(item)->tp_name);
         return -1;
     }
     const char *text = PyUnicode_AsUTF8(name);
@@ -50,7 +50,8 @@ static int activation_of(PyObject *item, Py_ssize_t i, sg_activation *kind, doub
         char   known[256] = "";
         size_t used       = 0;
         for (int k = 0; k < SG_ACTIVATION_COUNT; k++)
-            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", k ? ", " : "", sg_activation_name((sg_activation)k));
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", k ? ", " : "",
+                                     sg_activation_name((sg_activation)k));
         PyErr_Format(PyExc_ValueError, "activations[%zd]: expected one of %s, got \"%s\"", i, known, text);
         return -1;
     }
@@ -78,7 +79,8 @@ static int list_fill(layer_list *list, PyObject *weights, PyObject *biases, PyOb
         sg_dims dims = {0};
         char    name[40];
         snprintf(name, sizeof name, "weights[%zd]", i);
-        PyArrayObject *w = list->array[2 * i] = sg_array_in(&dims, PySequence_Fast_GET_ITEM(weights, i), name, type, "n_in n_out", 0);
+        PyArrayObject *w = list->array[2 * i] =
+            sg_array_in(&dims, PySequence_Fast_GET_ITEM(weights, i), name, type, "n_in n_out", 0);
         if (!w)
             return -1;
         snprintf(name, sizeof name, "biases[%zd]", i);
@@ -127,7 +129,8 @@ static PyObject *plan_new(PyTypeObject *cls, PyObject *arguments, PyObject *keyw
     if (type < 0)
         return NULL;
     for (int i = 0; i < 3; i++)
-        if (!(fast[i] = PySequence_Fast(given[i], "weights, biases and activations must be sequences, one entry per layer")))
+        if (!(fast[i] =
+                  PySequence_Fast(given[i], "weights, biases and activations must be sequences, one entry per layer")))
             goto done;
     if (list_fill(&list, fast[0], fast[1], fast[2], type))
         goto done;
@@ -138,7 +141,8 @@ static PyObject *plan_new(PyTypeObject *cls, PyObject *arguments, PyObject *keyw
     sg_status status = type == NPY_FLOAT ? sg_dense_plan_create_f32((size_t)list.n, list.layers, &self->plan, &error)
                                          : sg_dense_plan_create_f64((size_t)list.n, list.layers, &self->plan, &error);
     if (status == SG_OK && !(self->workspace = sg_alloc(sg_dense_workspace_bytes(self->plan))))
-        status = sg_fail(&error, SG_ERR_MEMORY, "workspace", "could not allocate %zu bytes", sg_dense_workspace_bytes(self->plan));
+        status = sg_fail(&error, SG_ERR_MEMORY, "workspace", "could not allocate %zu bytes",
+                         sg_dense_workspace_bytes(self->plan));
     if (status != SG_OK) {
         sg_raise(status, &error);
         Py_CLEAR(self);
@@ -159,7 +163,7 @@ static void plan_dealloc(dense_plan *self)
     Py_DECREF(cls);
 }
 
-/* --------------------------------------------------------------------------------------------------------- evaluation */
+/* ----------------------------------------------------------------------------------------------------- evaluation */
 
 /* Below this many operations a call is so short that giving up the GIL would cost more than it gives others. */
 #define KEEP_GIL 5e5
@@ -178,15 +182,15 @@ typedef struct call {
 static void run(const call *c, size_t first, size_t n)
 {
     char *in = c->in + (ptrdiff_t)first * c->in_row, *out = c->out + (ptrdiff_t)first * c->out_row;
-#define RUN(bits, real)                                                                                                         \
-    {                                                                                                                           \
-        const ptrdiff_t             size   = (ptrdiff_t)sizeof(real);                                                           \
-        const sg_dense_input_f##bits  input  = {(const real *)in, c->in_row / size, c->in_column / size, NULL, NULL};           \
-        const sg_dense_output_f##bits output = {(real *)out, c->out_row / size, c->out_column / size, NULL, NULL};              \
-        if (c->num_threads == 1)                                                                                                \
-            sg_dense_eval_f##bits(c->plan, n, &input, &output, c->workspace);                                                   \
-        else                                                                                                                    \
-            sg_dense_eval_threads_f##bits(c->plan, n, &input, &output, c->num_threads, c->workspace);                           \
+#define RUN(bits, real)                                                                                               \
+    {                                                                                                                 \
+        const ptrdiff_t               size   = (ptrdiff_t)sizeof(real);                                               \
+        const sg_dense_input_f##bits  input  = {(const real *)in, c->in_row / size, c->in_column / size, NULL, NULL}; \
+        const sg_dense_output_f##bits output = {(real *)out, c->out_row / size, c->out_column / size, NULL, NULL};    \
+        if (c->num_threads == 1)                                                                                      \
+            sg_dense_eval_f##bits(c->plan, n, &input, &output, c->workspace);                                         \
+        else                                                                                                          \
+            sg_dense_eval_threads_f##bits(c->plan, n, &input, &output, c->num_threads, c->workspace);                 \
     }
     if (sg_dense_bits(c->plan) == 32)
         RUN(32, float)
@@ -199,13 +203,11 @@ static void run(const call *c, size_t first, size_t n)
 static int run_released(const call *c)
 {
     const double wish  = SLICE * c->num_threads / sg_dense_flops(c->plan);
-    const size_t least = (size_t)64 * SG_DENSE_BLOCK, slice = wish > (double)least ? (size_t)wish / least * least : least;
+    const size_t least = (size_t)64 * SG_DENSE_BLOCK,
+                 slice = wish > (double)least ? (size_t)wish / least * least : least;
     for (size_t first = 0; first < c->n_rows; first += slice) {
-        Py_BEGIN_ALLOW_THREADS
-        run(c, first, c->n_rows - first < slice ? c->n_rows - first : slice);
-        Py_END_ALLOW_THREADS
-        if (PyErr_CheckSignals())
-            return -1;
+        Py_BEGIN_ALLOW_THREADS run(c, first, c->n_rows - first < slice ? c->n_rows - first : slice);
+        Py_END_ALLOW_THREADS if (PyErr_CheckSignals()) return -1;
     }
     return 0;
 }
@@ -215,7 +217,8 @@ static int is_plain(PyObject *object, int type, size_t n_columns)
     if (!object || !PyArray_Check(object))
         return 0;
     PyArrayObject *a = (PyArrayObject *)object;
-    return PyArray_TYPE(a) == type && PyArray_NDIM(a) == 2 && (size_t)PyArray_DIM(a, 1) == n_columns && PyArray_ISBEHAVED_RO(a);
+    return PyArray_TYPE(a) == type && PyArray_NDIM(a) == 2 && (size_t)PyArray_DIM(a, 1) == n_columns &&
+           PyArray_ISBEHAVED_RO(a);
 }
 
 static PyObject *plan_eval(dense_plan *self, PyObject *const *args, Py_ssize_t n_args, PyObject *names)
@@ -233,7 +236,8 @@ static PyObject *plan_eval(dense_plan *self, PyObject *const *args, Py_ssize_t n
         while (k < 3 && PyUnicode_CompareWithASCIIString(name, known[k]) != 0)
             k++;
         if (k == 3 || given[k])
-            return PyErr_Format(PyExc_TypeError, k == 3 ? "eval has no argument %R" : "eval got argument %R twice", name);
+            return PyErr_Format(PyExc_TypeError, k == 3 ? "eval has no argument %R" : "eval got argument %R twice",
+                                name);
         given[k] = args[n_args + i];
     }
     if (!given[0])
@@ -244,7 +248,8 @@ static PyObject *plan_eval(dense_plan *self, PyObject *const *args, Py_ssize_t n
         if (num_threads == -1 && PyErr_Occurred())
             return NULL;
         if (num_threads < 0 || num_threads > INT_MAX)
-            return PyErr_Format(PyExc_ValueError, "num_threads: expected 0 (all) or a positive number, got %ld", num_threads);
+            return PyErr_Format(PyExc_ValueError, "num_threads: expected 0 (all) or a positive number, got %ld",
+                                num_threads);
     }
     if (given[1] == Py_None)
         given[1] = NULL;
@@ -252,11 +257,12 @@ static PyObject *plan_eval(dense_plan *self, PyObject *const *args, Py_ssize_t n
     const int      type = sg_dense_bits(self->plan) == 32 ? NPY_FLOAT : NPY_DOUBLE;
     const size_t   n_in = sg_dense_n_in(self->plan), n_out = sg_dense_n_out(self->plan);
     PyArrayObject *x, *y;
-    if (is_plain(given[0], type, n_in) && (!given[1] || (is_plain(given[1], type, n_out) && PyArray_ISWRITEABLE((PyArrayObject *)given[1]) &&
-                                                         PyArray_DIM((PyArrayObject *)given[0], 0) == PyArray_DIM((PyArrayObject *)given[1], 0)))) {
-        x = (PyArrayObject *)Py_NewRef(given[0]);
+    if (is_plain(given[0], type, n_in) &&
+        (!given[1] || (is_plain(given[1], type, n_out) && PyArray_ISWRITEABLE((PyArrayObject *)given[1]) &&
+                       PyArray_DIM((PyArrayObject *)given[0], 0) == PyArray_DIM((PyArrayObject *)given[1], 0)))) {
+        x                 = (PyArrayObject *)Py_NewRef(given[0]);
         npy_intp shape[2] = {PyArray_DIM(x, 0), (npy_intp)n_out};
-        y = (PyArrayObject *)(given[1] ? Py_NewRef(given[1]) : PyArray_SimpleNew(2, shape, type));
+        y                 = (PyArrayObject *)(given[1] ? Py_NewRef(given[1]) : PyArray_SimpleNew(2, shape, type));
     } else {
         sg_dims dims = {0};
         sg_dim_set(&dims, "n_in", (npy_intp)n_in);
@@ -267,8 +273,10 @@ static PyObject *plan_eval(dense_plan *self, PyObject *const *args, Py_ssize_t n
     if (!y || (given[1] && sg_array_separate(x, "x", y, "out")))
         goto fail;
 
-    call c = {self->plan, (size_t)PyArray_DIM(x, 0), PyArray_BYTES(x), PyArray_BYTES(y), PyArray_STRIDE(x, 0), PyArray_STRIDE(x, 1),
-              PyArray_STRIDE(y, 0), PyArray_STRIDE(y, 1), 1, self->workspace};
+    call c = {self->plan,           (size_t)PyArray_DIM(x, 0), PyArray_BYTES(x),
+              PyArray_BYTES(y),     PyArray_STRIDE(x, 0),      PyArray_STRIDE(x, 1),
+              PyArray_STRIDE(y, 0), PyArray_STRIDE(y, 1),      1,
+              self->workspace};
     if (num_threads != 1)
         c.num_threads = sg_dense_threads(c.n_rows, (int)num_threads);
     const int borrowed = c.num_threads == 1 && !self->lent;
@@ -301,10 +309,22 @@ fail:
     return NULL;
 }
 
-static PyObject *plan_get_n_in(dense_plan *self, void *unused) { return (void)unused, PyLong_FromSize_t(sg_dense_n_in(self->plan)); }
-static PyObject *plan_get_n_out(dense_plan *self, void *unused) { return (void)unused, PyLong_FromSize_t(sg_dense_n_out(self->plan)); }
-static PyObject *plan_get_isa(dense_plan *self, void *unused) { return (void)unused, PyUnicode_FromString(sg_dense_isa(self->plan)); }
-static PyObject *plan_get_flops(dense_plan *self, void *unused) { return (void)unused, PyFloat_FromDouble(sg_dense_flops(self->plan)); }
+static PyObject *plan_get_n_in(dense_plan *self, void *unused)
+{
+    return (void)unused, PyLong_FromSize_t(sg_dense_n_in(self->plan));
+}
+static PyObject *plan_get_n_out(dense_plan *self, void *unused)
+{
+    return (void)unused, PyLong_FromSize_t(sg_dense_n_out(self->plan));
+}
+static PyObject *plan_get_isa(dense_plan *self, void *unused)
+{
+    return (void)unused, PyUnicode_FromString(sg_dense_isa(self->plan));
+}
+static PyObject *plan_get_flops(dense_plan *self, void *unused)
+{
+    return (void)unused, PyFloat_FromDouble(sg_dense_flops(self->plan));
+}
 static PyObject *plan_get_dtype(dense_plan *self, void *unused)
 {
     (void)unused;
@@ -317,7 +337,8 @@ static PyMethodDef plan_methods[] = {
      "Run rows through the network.\n\n"
      "Parameters\n----------\n"
      "x : (n, n_in) array of the plan's dtype\n    Any strides.\n"
-     "out : (n, n_out) array of the plan's dtype, optional\n    Any strides; must not share memory with x. A new C-ordered array by default.\n"
+     "out : (n, n_out) array of the plan's dtype, optional\n    Any strides; must not share memory with x. A new "
+     "C-ordered array by default.\n"
      "num_threads : int\n    0 for all CPUs allowed (or OMP_NUM_THREADS).\n\n"
      "Notes\n-----\nA row has the same bits for any n, position, strides and num_threads."},
     {NULL, NULL, 0, NULL},
@@ -342,14 +363,15 @@ static PyType_Slot plan_slots[] = {
                 "Parameters\n----------\n"
                 "weights : sequence of (n_in, n_out) arrays\n    Copied.\n"
                 "biases : sequence of (n_out,) arrays or None\n    Copied.\n"
-                "activations : sequence of str or (str, float)\n    Name, or name and parameter (leaky_relu, elu), see activations().\n"
+                "activations : sequence of str or (str, float)\n    Name, or name and parameter (leaky_relu, elu), see "
+                "activations().\n"
                 "dtype : float32 or float64\n    Of all arrays, also those given to eval."},
     {0, NULL},
 };
 
 static PyType_Spec plan_spec = {"simgraft._core.DensePlan", sizeof(dense_plan), 0, Py_TPFLAGS_DEFAULT, plan_slots};
 
-/* -------------------------------------------------------------------------------------------------------- module level */
+/* --------------------------------------------------------------------------------------------------- module level */
 
 static PyObject *activations(PyObject *self, PyObject *ignored)
 {
@@ -357,8 +379,9 @@ static PyObject *activations(PyObject *self, PyObject *ignored)
     PyObject *list = PyList_New(SG_ACTIVATION_COUNT);
     for (int k = 0; list && k < SG_ACTIVATION_COUNT; k++) {
         sg_activation kind = (sg_activation)k;
-        PyObject     *row  = Py_BuildValue("(sdsO)", sg_activation_name(kind), sg_activation_parameter(kind), sg_activation_formula(kind),
-                                           sg_activation_needs_input(kind) ? Py_True : Py_False);
+        PyObject     *row =
+            Py_BuildValue("(sdsO)", sg_activation_name(kind), sg_activation_parameter(kind),
+                          sg_activation_formula(kind), sg_activation_needs_input(kind) ? Py_True : Py_False);
         if (!row) {
             Py_CLEAR(list);
             break;
@@ -388,20 +411,20 @@ static PyObject *fma_peak(PyObject *self, PyObject *arguments)
         return NULL;
     if ((bits != 32 && bits != 64) || !(seconds > 0 && seconds < 1))
         return PyErr_Format(PyExc_ValueError, "fma_peak: expected 32 or 64 bits and between 0 and 1 s");
-    double rate;
-    Py_BEGIN_ALLOW_THREADS
-    rate = sg_peak_flops(bits, seconds);
-    Py_END_ALLOW_THREADS
-    return PyFloat_FromDouble(rate);
+    double                 rate;
+    Py_BEGIN_ALLOW_THREADS rate = sg_peak_flops(bits, seconds);
+    Py_END_ALLOW_THREADS return PyFloat_FromDouble(rate);
 }
 
 static PyMethodDef methods[] = {
     {"activations", activations, METH_NOARGS,
      "activations() -> list of (name, default parameter, formula, derivative needs the input)"},
     {"activation_reference", activation_reference, METH_VARARGS,
-     "activation_reference(activation, x) -> (value, derivative)\n\nScalar reference in double; activation as in DensePlan."},
+     "activation_reference(activation, x) -> (value, derivative)\n\nScalar reference in double; activation as in "
+     "DensePlan."},
     {"fma_peak", fma_peak, METH_VARARGS,
-     "fma_peak(bits, seconds) -> float\n\nFloating-point operations per second of CPU time that independent multiply-adds reach in one "
+     "fma_peak(bits, seconds) -> float\n\nFloating-point operations per second of CPU time that independent "
+     "multiply-adds reach in one "
      "thread with the instruction set in use, two operations each."},
     {NULL, NULL, 0, NULL},
 };

@@ -37,8 +37,8 @@ int         sg_activation_find(const char *name);         /* position in the lis
 /* Non-zero when the derivative needs the input x (swish, gelu); for the others the output y is enough. */
 int sg_activation_needs_input(sg_activation kind);
 
-/* Scalar reference in double: value and derivative, both from the input. At the kink of relu, leaky_relu and elu the derivative is
- * that of the left side. */
+/* Scalar reference in double: value and derivative, both from the input. At the kink of relu, leaky_relu and elu the
+ * derivative is that of the left side. */
 double sg_activation_value(sg_activation kind, double parameter, double x);
 double sg_activation_derivative(sg_activation kind, double parameter, double x);
 
@@ -81,7 +81,8 @@ SG_INLINE vr vr_activate(sg_activation kind, vr parameter, vr x)
     }
 }
 
-/* f'(x), from the output y = f(x); x is used by the kinds of sg_activation_needs_input only and may be anything for the others. */
+/* f'(x), from the output y = f(x); x is used by the kinds of sg_activation_needs_input only and may be anything for
+ * the others. */
 SG_INLINE vr vr_activate_slope(sg_activation kind, vr parameter, vr x, vr y)
 {
     const vr one = vr_set1(1), zero = vr_zero();

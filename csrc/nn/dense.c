@@ -26,17 +26,19 @@ static sg_status check(size_t n_layers, const layer *layers, sg_error *error)
     for (size_t i = 0; i < n_layers; i++) {
         const layer *l = &layers[i];
         if (l->n_in == 0 || l->n_out == 0)
-            return sg_fail(error, SG_ERR_SHAPE, "layers", "layer %zu has shape (%zu, %zu), expected at least (1, 1)", i, l->n_in,
-                           l->n_out);
+            return sg_fail(error, SG_ERR_SHAPE, "layers", "layer %zu has shape (%zu, %zu), expected at least (1, 1)", i,
+                           l->n_in, l->n_out);
         if (i && l->n_in != layers[i - 1].n_out)
-            return sg_fail(error, SG_ERR_SHAPE, "layers", "layer %zu takes %zu inputs, but layer %zu gives %zu outputs", i, l->n_in,
-                           i - 1, layers[i - 1].n_out);
+            return sg_fail(error, SG_ERR_SHAPE, "layers", "layer %zu takes %zu inputs, but layer %zu gives %zu outputs",
+                           i, l->n_in, i - 1, layers[i - 1].n_out);
         if (!l->weight)
             return sg_fail(error, SG_ERR_VALUE, "layers", "layer %zu has no weights", i);
         if (!sg_activation_name(l->activation))
-            return sg_fail(error, SG_ERR_VALUE, "layers", "layer %zu: unknown activation number %d", i, (int)l->activation);
+            return sg_fail(error, SG_ERR_VALUE, "layers", "layer %zu: unknown activation number %d", i,
+                           (int)l->activation);
         if (!(l->parameter >= 0) || isinf(l->parameter))
-            return sg_fail(error, SG_ERR_VALUE, "layers", "layer %zu: the parameter of %s must be finite and >= 0, got %g", i,
+            return sg_fail(error, SG_ERR_VALUE, "layers",
+                           "layer %zu: the parameter of %s must be finite and >= 0, got %g", i,
                            sg_activation_name(l->activation), l->parameter);
     }
     return SG_OK;
@@ -63,9 +65,10 @@ static size_t add(size_t a, size_t b)
 static sg_status create(size_t n_layers, const layer *layers, int bits, sg_dense_plan **out, sg_error *error)
 {
     SG_TRY(check(n_layers, layers, error));
-    const sg_isa            isa     = sg_cpu_isa();
-    const sg_dense_kernels *kernels = bits == 32 ? SG_ISA_PICK(sg_dense_kernels_f32, isa) : SG_ISA_PICK(sg_dense_kernels_f64, isa);
-    const size_t            size    = (size_t)bits / 8, panel = kernels->panel;
+    const sg_isa            isa = sg_cpu_isa();
+    const sg_dense_kernels *kernels =
+        bits == 32 ? SG_ISA_PICK(sg_dense_kernels_f32, isa) : SG_ISA_PICK(sg_dense_kernels_f64, isa);
+    const size_t size = (size_t)bits / 8, panel = kernels->panel;
 
     const size_t head  = sg_round_up(sizeof(sg_dense_plan) + n_layers * sizeof(sg_dense_step), SG_ALIGNMENT);
     size_t       total = head, widest = layers[0].n_in;
@@ -82,18 +85,19 @@ static sg_status create(size_t n_layers, const layer *layers, int bits, sg_dense
         return sg_fail(error, SG_ERR_MEMORY, "layers", "could not allocate %zu bytes for the packed weights", total);
     memset(plan, 0, total);
 
-    plan->kernels  = kernels;
-    plan->isa      = isa;
-    plan->bits     = bits;
-    plan->n_layers = n_layers;
-    plan->n_in     = layers[0].n_in;
-    plan->n_out    = layers[n_layers - 1].n_out;
-    plan->half     = SG_DENSE_BLOCK * sg_dense_ld(widest, size) * size;
+    plan->kernels    = kernels;
+    plan->isa        = isa;
+    plan->bits       = bits;
+    plan->n_layers   = n_layers;
+    plan->n_in       = layers[0].n_in;
+    plan->n_out      = layers[n_layers - 1].n_out;
+    plan->half       = SG_DENSE_BLOCK * sg_dense_ld(widest, size) * size;
     char *free_space = (char *)plan + head;
     for (size_t i = 0; i < n_layers; i++) {
         const layer  *l      = &layers[i];
         const size_t  padded = sg_round_up(l->n_out, panel) * size;
-        sg_dense_step step   = {l->n_in, l->n_out, l->activation, l->parameter, free_space, free_space + l->n_in * padded};
+        sg_dense_step step   = {l->n_in,      l->n_out,   l->activation,
+                                l->parameter, free_space, free_space + l->n_in * padded};
         pack(l, panel, size, step.weight, step.bias);
         plan->step[i] = step;
         plan->flops += 2.0 * (double)l->n_in * (double)l->n_out;
@@ -111,7 +115,7 @@ int         sg_dense_bits(const sg_dense_plan *plan) { return plan->bits; }
 const char *sg_dense_isa(const sg_dense_plan *plan) { return sg_cpu_isa_name(plan->isa); }
 double      sg_dense_flops(const sg_dense_plan *plan) { return plan->flops; }
 
-/* ------------------------------------------------------------------------------------------------------------ threads */
+/* -------------------------------------------------------------------------------------------------------- threads */
 
 /* Rows handed to a thread at a time. */
 #define CHUNK ((size_t)4 * SG_DENSE_BLOCK)
@@ -141,40 +145,45 @@ static void run_threads(job j, int num_threads)
     sg_threads_blocks(n_chunks(j.n_rows), sg_dense_threads(j.n_rows, num_threads), run_chunk, &j);
 }
 
-/* ------------------------------------------------------------------------------------------------------ both precisions */
+/* ------------------------------------------------------------------------------------------------------ both
+ * precisions */
 
-#define SG_DENSE_DEFINE(bits, real)                                                                                            \
-    sg_status sg_dense_plan_create_f##bits(size_t n_layers, const sg_dense_layer_f##bits *layers, sg_dense_plan **plan,        \
-                                           sg_error *error)                                                                    \
-    {                                                                                                                          \
-        layer *list;                                                                                                           \
-        SG_TRY(sg_alloc_array(&list, n_layers, sizeof *list, "layers", error));                                                \
-        for (size_t i = 0; i < n_layers; i++)                                                                                  \
-            list[i] = (layer){layers[i].n_in, layers[i].n_out, (const char *)layers[i].weight, (const char *)layers[i].bias,   \
-                              layers[i].activation, layers[i].parameter};                                                      \
-        sg_status status = create(n_layers, list, bits, plan, error);                                                          \
-        sg_free(list);                                                                                                         \
-        return status;                                                                                                         \
-    }                                                                                                                          \
-    void sg_dense_eval_f##bits(const sg_dense_plan *plan, size_t n_rows, const sg_dense_input_f##bits *input,                  \
-                               const sg_dense_output_f##bits *output, void *workspace)                                         \
-    {                                                                                                                          \
-        plan->kernels->eval(plan, 0, n_rows, input, output, 0, workspace);                                                     \
-    }                                                                                                                          \
-    void sg_dense_eval_threads_f##bits(const sg_dense_plan *plan, size_t n_rows, const sg_dense_input_f##bits *input,          \
-                                       const sg_dense_output_f##bits *output, int num_threads, void *workspace)                \
-    {                                                                                                                          \
-        run_threads((job){plan, n_rows, input, output, workspace}, num_threads);                                               \
-    }                                                                                                                          \
-    void sg_dense_reference_f##bits(const sg_dense_layer_f##bits *l, size_t n_rows, const double *x, double *y)                 \
-    {                                                                                                                          \
-        for (size_t row = 0; row < n_rows; row++, x += l->n_in, y += l->n_out)                                                 \
-            for (size_t j = 0; j < l->n_out; j++) {                                                                            \
-                double sum = l->bias ? (double)l->bias[j] : 0;                                                                 \
-                for (size_t k = 0; k < l->n_in; k++)                                                                           \
-                    sum += x[k] * (double)l->weight[k * l->n_out + j];                                                         \
-                y[j] = sg_activation_value(l->activation, l->parameter, sum);                                                  \
-            }                                                                                                                  \
+#define SG_DENSE_DEFINE(bits, real)                                                                                   \
+    sg_status sg_dense_plan_create_f##bits(size_t n_layers, const sg_dense_layer_f##bits *layers,                     \
+                                           sg_dense_plan **plan, sg_error *error)                                     \
+    {                                                                                                                 \
+        layer *list;                                                                                                  \
+        SG_TRY(sg_alloc_array(&list, n_layers, sizeof *list, "layers", error));                                       \
+        for (size_t i = 0; i < n_layers; i++)                                                                         \
+            list[i] = (layer){layers[i].n_in,                                                                         \
+                              layers[i].n_out,                                                                        \
+                              (const char *)layers[i].weight,                                                         \
+                              (const char *)layers[i].bias,                                                           \
+                              layers[i].activation,                                                                   \
+                              layers[i].parameter};                                                                   \
+        sg_status status = create(n_layers, list, bits, plan, error);                                                 \
+        sg_free(list);                                                                                                \
+        return status;                                                                                                \
+    }                                                                                                                 \
+    void sg_dense_eval_f##bits(const sg_dense_plan *plan, size_t n_rows, const sg_dense_input_f##bits *input,         \
+                               const sg_dense_output_f##bits *output, void *workspace)                                \
+    {                                                                                                                 \
+        plan->kernels->eval(plan, 0, n_rows, input, output, 0, workspace);                                            \
+    }                                                                                                                 \
+    void sg_dense_eval_threads_f##bits(const sg_dense_plan *plan, size_t n_rows, const sg_dense_input_f##bits *input, \
+                                       const sg_dense_output_f##bits *output, int num_threads, void *workspace)       \
+    {                                                                                                                 \
+        run_threads((job){plan, n_rows, input, output, workspace}, num_threads);                                      \
+    }                                                                                                                 \
+    void sg_dense_reference_f##bits(const sg_dense_layer_f##bits *l, size_t n_rows, const double *x, double *y)       \
+    {                                                                                                                 \
+        for (size_t row = 0; row < n_rows; row++, x += l->n_in, y += l->n_out)                                        \
+            for (size_t j = 0; j < l->n_out; j++) {                                                                   \
+                double sum = l->bias ? (double)l->bias[j] : 0;                                                        \
+                for (size_t k = 0; k < l->n_in; k++)                                                                  \
+                    sum += x[k] * (double)l->weight[k * l->n_out + j];                                                \
+                y[j] = sg_activation_value(l->activation, l->parameter, sum);                                         \
+            }                                                                                                         \
     }
 
 SG_DENSE_DEFINE(32, float)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Runs a dense plan: blocks of rows through all layers. See dense.h.
  *
- * The tile of tile.h is used in two ways, with the same bits. "Rows": lanes along the neurons, activations stored row by row
- * [row][ld]; the result goes straight to a row-major output. "Columns": lanes along the batch, activations stored feature by feature
- * [feature][ld], weights broadcast; the result goes straight to a column-major (Fortran) output, to the store hook, and serves
- * networks with fewer outputs than lanes. */
+ * The tile of tile.h is used in two ways, with the same bits. "Rows": lanes along the neurons, activations stored row
+ * by row [row][ld]; the result goes straight to a row-major output. "Columns": lanes along the batch, activations
+ * stored feature by feature [feature][ld], weights broadcast; the result goes straight to a column-major (Fortran)
+ * output, to the store hook, and serves networks with fewer outputs than lanes. */
 #include <string.h>
 
 #include "nn/dense_plan.h"
@@ -18,18 +18,19 @@ typedef sg_dense_input_f64  input_rows;
 typedef sg_dense_output_f64 output_rows;
 #endif
 
-/* Rows of a block with lanes along the neurons: their activations take less than half of L1 in layers of 64, and the weights come from
- * L2 seldom enough. With lanes along the batch a block is SG_DENSE_BLOCK rows, three pairs of AVX-512 vectors of floats. */
+/* Rows of a block with lanes along the neurons: their activations take less than half of L1 in layers of 64, and the
+ * weights come from L2 seldom enough. With lanes along the batch a block is SG_DENSE_BLOCK rows, three pairs of AVX-512
+ * vectors of floats. */
 #define ROWS_AT_ONCE ((size_t)48)
 
 /* ----------------------------------------------------------------------------------------------------- one layer */
 
 typedef struct target {
-    const real *bias;   /* of the first row or column of the product */
-    real       *y;      /* element (row, column) of the product at y[row * y_row + column] */
+    const real *bias; /* of the first row or column of the product */
+    real       *y;    /* element (row, column) of the product at y[row * y_row + column] */
     ptrdiff_t   y_row;
     real        parameter;
-    size_t      pace;   /* 65536 / n_k */
+    size_t      pace; /* 65536 / n_k */
 } target;
 
 SG_INLINE vr start_rows(const target *t, size_t row, size_t column, size_t n)
@@ -43,9 +44,9 @@ SG_INLINE vr start_columns(const target *t, size_t row, size_t column, size_t n)
     return vr_set1(t->bias[row]);
 }
 
-/* Fetches the lines of the output that a tile of one of the next blocks will write, one row after the other while this tile counts k
- * down. Without, the stores of a tile come as a burst of misses that keeps the loads of the next tile waiting (4096 rows of
- * 7-64-64-256: 0.79 instead of 0.91 of peak). Nearer distances cost about as much as none. */
+/* Fetches the lines of the output that a tile of one of the next blocks will write, one row after the other while this
+ * tile counts k down. Without, the stores of a tile come as a burst of misses that keeps the loads of the next tile
+ * waiting (4096 rows of 7-64-64-256: 0.79 instead of 0.91 of peak). Nearer distances cost about as much as none. */
 SG_INLINE void fetch(const target *t, size_t row, size_t column, size_t k, size_t height)
 {
     const char *y = (const char *)(t->y + (ptrdiff_t)(row + ((k * height * t->pace) >> 16)) * t->y_row + column);
@@ -67,13 +68,13 @@ SG_INLINE void ahead_columns(const target *t, size_t row, size_t column, size_t 
 /* Activations of a few instructions are applied in registers; the others in a pass over the block while it is in L1. */
 #define FUSED_ACTIVATIONS(X) X(linear) X(relu) X(leaky_relu) X(softsign)
 
-#define X(kind)                                                                                                \
-    SG_INLINE void end_##kind(const target *t, size_t row, size_t column, vr sum, size_t n)                    \
-    {                                                                                                          \
-        sg_tile_store(t->y + (ptrdiff_t)row * t->y_row + column,                                               \
-                      vr_activate(SG_ACTIVATION_##kind, vr_set1(t->parameter), sum), n);                       \
-    }                                                                                                          \
-    SG_TILE_PRODUCT_AHEAD(rows_##kind, target, start_rows, ahead_rows, end_##kind, SG_B_PACKED)                \
+#define X(kind)                                                                                 \
+    SG_INLINE void end_##kind(const target *t, size_t row, size_t column, vr sum, size_t n)     \
+    {                                                                                           \
+        sg_tile_store(t->y + (ptrdiff_t)row * t->y_row + column,                                \
+                      vr_activate(SG_ACTIVATION_##kind, vr_set1(t->parameter), sum), n);        \
+    }                                                                                           \
+    SG_TILE_PRODUCT_AHEAD(rows_##kind, target, start_rows, ahead_rows, end_##kind, SG_B_PACKED) \
     SG_TILE_PRODUCT_AHEAD(columns_##kind, target, start_columns, ahead_columns, end_##kind, SG_B_PACKED)
 FUSED_ACTIVATIONS(X)
 #undef X
@@ -90,17 +91,18 @@ static product *const columns_product[SG_ACTIVATION_COUNT] = {
 #undef X
 };
 
-#define X(kind, ignored, formula)                                                                                           \
-    static void pass_##kind(size_t n_rows, size_t n_columns, real parameter, real *y, ptrdiff_t y_row)                      \
-    {                                                                                                                       \
-        const vr p = vr_set1(parameter);                                                                                    \
-        for (size_t row = 0; row < n_rows; row++, y += y_row) {                                                             \
-            size_t j = 0;                                                                                                   \
-            for (; j + VL <= n_columns; j += VL)                                                                            \
-                vr_store(y + j, vr_activate(SG_ACTIVATION_##kind, p, vr_load(y + j)));                                      \
-            if (j < n_columns)                                                                                              \
-                vr_store_n(y + j, vr_activate(SG_ACTIVATION_##kind, p, vr_load_n(y + j, n_columns - j)), n_columns - j);    \
-        }                                                                                                                   \
+#define X(kind, ignored, formula)                                                                        \
+    static void pass_##kind(size_t n_rows, size_t n_columns, real parameter, real *y, ptrdiff_t y_row)   \
+    {                                                                                                    \
+        const vr p = vr_set1(parameter);                                                                 \
+        for (size_t row = 0; row < n_rows; row++, y += y_row) {                                          \
+            size_t j = 0;                                                                                \
+            for (; j + VL <= n_columns; j += VL)                                                         \
+                vr_store(y + j, vr_activate(SG_ACTIVATION_##kind, p, vr_load(y + j)));                   \
+            if (j < n_columns)                                                                           \
+                vr_store_n(y + j, vr_activate(SG_ACTIVATION_##kind, p, vr_load_n(y + j, n_columns - j)), \
+                           n_columns - j);                                                               \
+        }                                                                                                \
     }
 SG_ACTIVATION_LIST(X)
 #undef X
@@ -112,11 +114,18 @@ static void (*const pass[SG_ACTIVATION_COUNT])(size_t, size_t, real, real *, ptr
 };
 
 /* y[r * y_row + j] = layer(x[r * x_row + k * x_k]) */
-static void layer_rows(const sg_dense_step *s, size_t n_rows, const real *x, ptrdiff_t x_row, ptrdiff_t x_k, real *y, ptrdiff_t y_row)
+static void layer_rows(const sg_dense_step *s, size_t n_rows, const real *x, ptrdiff_t x_row, ptrdiff_t x_k, real *y,
+                       ptrdiff_t y_row)
 {
     product *fused = rows_product[s->activation];
-    (fused ? fused : rows_linear)(&(sg_product){.n_rows = n_rows, .n_cols = s->n_out, .n_k = s->n_in, .a = x, .a_row = x_row,
-                                                .a_k = x_k, .b = s->weight, .b_k = SG_PANEL,
+    (fused ? fused : rows_linear)(&(sg_product){.n_rows  = n_rows,
+                                                .n_cols  = s->n_out,
+                                                .n_k     = s->n_in,
+                                                .a       = x,
+                                                .a_row   = x_row,
+                                                .a_k     = x_k,
+                                                .b       = s->weight,
+                                                .b_k     = SG_PANEL,
                                                 .b_panel = (ptrdiff_t)(s->n_in * SG_PANEL)},
                                   &(target){s->bias, y, y_row, (real)s->parameter, 65536 / s->n_in});
     if (!fused)
@@ -128,10 +137,17 @@ static void layer_columns(const sg_dense_step *s, size_t n_rows, const real *x, 
 {
     product *fused = columns_product[s->activation];
     for (size_t j = 0; j < s->n_out; j += SG_PANEL)
-        (fused ? fused : columns_linear)(&(sg_product){.n_rows = s->n_out - j < SG_PANEL ? s->n_out - j : SG_PANEL, .n_cols = n_rows,
-                                                       .n_k = s->n_in, .a = (const real *)s->weight + j * s->n_in, .a_row = 1,
-                                                       .a_k = SG_PANEL, .b = x, .b_k = SG_DENSE_BLOCK, .b_panel = SG_PANEL},
-                                         &(target){(const real *)s->bias + j, y + (ptrdiff_t)j * y_j, y_j, (real)s->parameter, 65536 / s->n_in});
+        (fused ? fused : columns_linear)(
+            &(sg_product){.n_rows  = s->n_out - j < SG_PANEL ? s->n_out - j : SG_PANEL,
+                          .n_cols  = n_rows,
+                          .n_k     = s->n_in,
+                          .a       = (const real *)s->weight + j * s->n_in,
+                          .a_row   = 1,
+                          .a_k     = SG_PANEL,
+                          .b       = x,
+                          .b_k     = SG_DENSE_BLOCK,
+                          .b_panel = SG_PANEL},
+            &(target){(const real *)s->bias + j, y + (ptrdiff_t)j * y_j, y_j, (real)s->parameter, 65536 / s->n_in});
     if (!fused)
         pass[s->activation](s->n_out, n_rows, (real)s->parameter, y, y_j);
 }
@@ -139,7 +155,8 @@ static void layer_columns(const sg_dense_step *s, size_t n_rows, const real *x, 
 /* ------------------------------------------------------------------------------------------------- blocks of rows */
 
 /* to[i * to_i + j * to_j] = from[i * from_i + j * from_j] */
-static void copy(size_t n_i, size_t n_j, const real *from, ptrdiff_t from_i, ptrdiff_t from_j, real *to, ptrdiff_t to_i, ptrdiff_t to_j)
+static void copy(size_t n_i, size_t n_j, const real *from, ptrdiff_t from_i, ptrdiff_t from_j, real *to, ptrdiff_t to_i,
+                 ptrdiff_t to_j)
 {
     for (size_t i = 0; i < n_i; i++, from += from_i, to += to_i) {
         const real *f = from;
@@ -152,11 +169,11 @@ static void copy(size_t n_i, size_t n_j, const real *from, ptrdiff_t from_i, ptr
     }
 }
 
-/* Few columns are read where they are even if they lie far apart; more would cost a page table entry each in every tile. */
+/* Few columns are read where they are, however far apart; more would cost a page table entry each in every tile. */
 #define MAX_SCATTERED_COLUMNS 16
 
-static void block_rows(const sg_dense_plan *plan, size_t first, size_t n_rows, const input_rows *in, const output_rows *out, int thread,
-                       real *work, real *other)
+static void block_rows(const sg_dense_plan *plan, size_t first, size_t n_rows, const input_rows *in,
+                       const output_rows *out, int thread, real *work, real *other)
 {
     const real *x     = in->data + (ptrdiff_t)first * in->row_stride;
     ptrdiff_t   x_row = in->row_stride, x_k = in->column_stride;
@@ -186,19 +203,22 @@ static void block_rows(const sg_dense_plan *plan, size_t first, size_t n_rows, c
         }
         out->store(out->context, thread, first, n_rows, x, n_rows);
     } else if (!straight) {
-        copy(n_rows, plan->n_out, x, x_row, 1, out->data + (ptrdiff_t)first * out->row_stride, out->row_stride, out->column_stride);
+        copy(n_rows, plan->n_out, x, x_row, 1, out->data + (ptrdiff_t)first * out->row_stride, out->row_stride,
+             out->column_stride);
     }
 }
 
-static void block_columns(const sg_dense_plan *plan, size_t first, size_t n_rows, const input_rows *in, const output_rows *out,
-                          int thread, real *work, real *other)
+static void block_columns(const sg_dense_plan *plan, size_t first, size_t n_rows, const input_rows *in,
+                          const output_rows *out, int thread, real *work, real *other)
 {
     const size_t    ld = SG_DENSE_BLOCK, whole = (n_rows + VL - 1) / VL * VL;
     const ptrdiff_t step = (ptrdiff_t)ld;
     if (in->load)
         in->load(in->context, thread, first, n_rows, work, ld);
     else
-        copy(plan->n_in, n_rows, in->data + (ptrdiff_t)first * in->row_stride, in->column_stride, in->row_stride, work, step, 1);
+        copy(plan->n_in, n_rows, in->data + (ptrdiff_t)first * in->row_stride, in->column_stride, in->row_stride, work,
+             step, 1);
+    /* Idle lanes: nothing depends on them, but denormal numbers there would be slow. */
     for (size_t k = 0; k < plan->n_in; k++)
         for (size_t r = n_rows; r < whole; r++)
             work[k * ld + r] = 0;
@@ -215,11 +235,12 @@ static void block_columns(const sg_dense_plan *plan, size_t first, size_t n_rows
     if (out->store)
         out->store(out->context, thread, first, n_rows, work, ld);
     else
-        copy(n_rows, plan->n_out, work, 1, step, out->data + (ptrdiff_t)first * out->row_stride, out->row_stride, out->column_stride);
+        copy(n_rows, plan->n_out, work, 1, step, out->data + (ptrdiff_t)first * out->row_stride, out->row_stride,
+             out->column_stride);
 }
 
-static void eval(const sg_dense_plan *plan, size_t first, size_t n_rows, const void *input, const void *output, int thread,
-                 void *workspace)
+static void eval(const sg_dense_plan *plan, size_t first, size_t n_rows, const void *input, const void *output,
+                 int thread, void *workspace)
 {
     const output_rows *out  = output;
     real              *work = workspace, *other = (real *)((char *)workspace + plan->half);

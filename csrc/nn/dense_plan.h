@@ -31,8 +31,8 @@ struct sg_dense_plan {
     sg_dense_step           step[];  /* (n_layers), weights and biases behind it in the same allocation */
 };
 
-/* Elements from one row to the next in a scratch block of n columns. Rows a multiple of 2 KiB apart would fall into the same few sets of
- * the L1 cache, so they get one cache line more. */
+/* Elements from one row to the next in a scratch block of n columns. Rows a multiple of 2 KiB apart would fall into
+ * the same few sets of the L1 cache, so they get one cache line more. */
 static inline size_t sg_dense_ld(size_t n, size_t element_bytes)
 {
     size_t line = 64 / element_bytes, ld = (n + line - 1) / line * line;

@@ -3,7 +3,8 @@
 
 #include "base/simd.h"
 
-/* Twelve independent chains cover latency times width of every core so far (4 cycles, 2 units), and fit into 16 registers. */
+/* Twelve independent chains cover latency times width of every core so far (4 cycles, 2 units), and fit into 16
+ * registers. */
 #define CHAINS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 
 static double run(long n)

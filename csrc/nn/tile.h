@@ -4,21 +4,24 @@
  *
  *     c[row][column] = finish( init(row, column) + sum over k of a[row][k] * b[k][column] )
  *
- * Lanes lie along the columns of b. Each element is one chain of vr_fma over k = 0, 1, 2 ... that starts from init, whatever the
- * tile it falls into, so its bits do not depend on the sizes, on its position, or on the width of the vectors. With strides for
- * a and b it serves the forward pass (a = activations, b = weights), the same with lanes along the batch (a = transposed
- * weights, b = activations stored feature by feature), dX = dY W^T, and dW = X^T dY.
+ * Lanes lie along the columns of b. Each element is one chain of vr_fma over k = 0, 1, 2 ... that starts from init,
+ * whatever the tile it falls into, so its bits do not depend on the sizes, on its position, or on the width of the
+ * vectors. With strides for a and b it serves the forward pass (a = activations, b = weights), the same with lanes
+ * along the batch (a = transposed weights, b = activations stored feature by feature), dX = dY W^T, and dW = X^T dY.
  *
  * Accumulators are named variables made by macros: GCC 12 leaves an array of vectors in memory.
  *
  * Use: give names (inline functions or macros) for the start value and for what is done with a result, then call the product:
  *
  *     typedef struct forward { const real *bias; real *y; ptrdiff_t y_row; } forward;
- *     SG_INLINE vr   start(const forward *f, size_t row, size_t column, size_t n)          { return sg_tile_load(f->bias + column, n); }
- *     SG_INLINE void end(const forward *f, size_t row, size_t column, vr sum, size_t n)    { sg_tile_store(f->y + row * f->y_row + column, sum, n); }
+ *     SG_INLINE vr start(const forward *f, size_t row, size_t column, size_t n)
+ *     { return sg_tile_load(f->bias + column, n); }
+ *     SG_INLINE void end(const forward *f, size_t row, size_t column, vr sum, size_t n)
+ *     { sg_tile_store(f->y + (ptrdiff_t)row * f->y_row + column, sum, n); }
  *     SG_TILE_PRODUCT(forward_product, forward, start, end, SG_B_PACKED)
  *     ...
- *     forward_product(&(sg_product){.n_rows = n, .n_cols = n_out, .n_k = n_in, .a = x, ...}, &(forward){bias, y, n_out});
+ *     forward_product(&(sg_product){.n_rows = n, .n_cols = n_out, .n_k = n_in, .a = x, ...},
+ *                     &(forward){bias, y, n_out});
  *
  * row and column are counted within the product; n is the number of lanes that count (VL except at the right edge), and only
  * those may be stored. The context is copied into local variables, so stores through it cost no reloads.
@@ -33,11 +36,11 @@
 /* Operands of one product. Strides are in elements and may be negative. */
 typedef struct sg_product {
     size_t      n_rows, n_cols, n_k;
-    const real *a;        /* (n_rows, n_k): element (row, k) at a[row * a_row + k * a_k]                                       */
+    const real *a;        /* (n_rows, n_k): element (row, k) at a[row * a_row + k * a_k] */
     ptrdiff_t   a_row, a_k;
-    const real *b;        /* (n_k, n_cols): element (k, panel p, j) at b[p * b_panel + k * b_k + j], j = 0 .. SG_PANEL-1       */
-    ptrdiff_t   b_panel;  /* SG_PANEL for a plain row-major matrix with row stride b_k; n_k * SG_PANEL for packed panels       */
-    ptrdiff_t   b_k;      /* SG_PANEL for packed panels                                                                        */
+    const real *b;        /* (n_k, n_cols): element (k, panel p, j) at b[p * b_panel + k * b_k + j], j = 0 .. SG_PANEL-1 */
+    ptrdiff_t   b_panel;  /* SG_PANEL for a plain row-major matrix with row stride b_k; n_k * SG_PANEL for packed panels */
+    ptrdiff_t   b_k;      /* SG_PANEL for packed panels */
 } sg_product;
 
 /* How b ends at the right edge. */
@@ -57,8 +60,8 @@ SG_INLINE void sg_tile_store(real *p, vr value, size_t n)
         vr_store_n(p, value, n);
 }
 
-/* Address of row r of a. Three pointers and two steps in bytes reach twelve rows with the addressing modes of x86, where an index
- * per row would not fit into the integer registers. */
+/* Address of row r of a. Three pointers and two steps in bytes reach twelve rows with the addressing modes of x86,
+ * where an index per row would not fit into the integer registers. */
 SG_INLINE const real *sg_tile_row(int r, const real *a_0, const real *a_4, const real *a_8, ptrdiff_t step, ptrdiff_t step_3)
 {
     const char *base = (const char *)(r < 4 ? a_0 : r < 8 ? a_4 : a_8);
@@ -153,16 +156,17 @@ SG_INLINE const real *sg_tile_row(int r, const real *a_0, const real *a_4, const
     for (; row + (R) <= n_tiled; row += (R)) \
         name##_##R(p, context, row, column);
 
-/* Defines void name(const sg_product *, const CONTEXT *). Panels in the outer loop: one panel of b stays in L1 while the rows of a
- * pass by, so hand over at most about 100 rows at a time. One to three rows left over are taken over several panels at once,
- * because two or four accumulators do not cover the latency of the multiply-add; a batch of one is that case alone. */
+/* Defines void name(const sg_product *, const CONTEXT *). Panels in the outer loop: one panel of b stays in L1 while
+ * the rows of a pass by, so hand over at most about 100 rows at a time. One to three rows left over are taken over
+ * several panels at once, because two or four accumulators do not cover the latency of the multiply-add; a batch of
+ * one is that case alone. */
 #define SG_TILE_PRODUCT(name, CONTEXT, START, END, B_KIND) \
     SG_TILE_PRODUCT_AHEAD(name, CONTEXT, START, SG_NOTHING_AHEAD, END, B_KIND)
 
 #define SG_NOTHING_AHEAD(c, row, column, k, height, vectors) ((void)0)
 
-/* The same, with AHEAD(&context, row, column, k, height, vectors) called in every step of k, which counts down from n_k to 1, in the
- * tile at (row, column) of height rows: for prefetching what a later tile will write. */
+/* The same, with AHEAD(&context, row, column, k, height, vectors) called in every step of k, which counts down from
+ * n_k to 1, in the tile at (row, column) of height rows: for prefetching what a later tile will write. */
 #define SG_TILE_PRODUCT_AHEAD(name, CONTEXT, START, AHEAD, END, B_KIND)                                                \
     SG_TILE_HEIGHTS(SG_TILE_ONE_HEIGHT, name, CONTEXT, START, AHEAD, END, (B_KIND) == SG_B_PLAIN ? lanes : (size_t)VL) \
     SG_TILE(name##_2x4, 2, 4, CONTEXT, START, SG_NOTHING_AHEAD, END, (size_t)VL, (size_t)VL)                           \

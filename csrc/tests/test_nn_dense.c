@@ -9,12 +9,12 @@
 #include "nn/dense.h"
 
 static int failures;
-#define CHECK(condition)                                                          \
-    do {                                                                          \
-        if (!(condition)) {                                                       \
-            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                \
-            failures++;                                                           \
-        }                                                                         \
+#define CHECK(condition)                                           \
+    do {                                                           \
+        if (!(condition)) {                                        \
+            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            failures++;                                            \
+        }                                                          \
     } while (0)
 
 enum { N_IN = 20, N_HIDDEN = 33, N_OUT = 18, N_MAX = 700 };
@@ -55,7 +55,8 @@ static void test_hooks(const char *isa)
     sg_error error = {0};
     if (sg_cpu_isa_set(isa, &error) != SG_OK)
         return; /* this CPU lacks it */
-    static float w1[N_IN * N_HIDDEN], w2[N_HIDDEN * N_OUT], b1[N_HIDDEN], in[N_MAX * N_IN], plain[N_MAX * N_OUT], hooked[N_MAX * N_OUT];
+    static float w1[N_IN * N_HIDDEN], w2[N_HIDDEN * N_OUT], b1[N_HIDDEN], in[N_MAX * N_IN], plain[N_MAX * N_OUT],
+        hooked[N_MAX * N_OUT];
     for (size_t i = 0; i < sizeof w1 / sizeof *w1; i++)
         w1[i] = random_number();
     for (size_t i = 0; i < sizeof w2 / sizeof *w2; i++)
@@ -64,34 +65,36 @@ static void test_hooks(const char *isa)
         b1[i] = random_number();
     for (size_t i = 0; i < sizeof in / sizeof *in; i++)
         in[i] = random_number();
-    const sg_dense_layer_f32 layers[2] = {{N_IN, N_HIDDEN, w1, b1, SG_ACTIVATION_tanh, 0}, {N_HIDDEN, N_OUT, w2, NULL, SG_ACTIVATION_sigmoid, 0}};
-    sg_dense_plan *plan = NULL;
+    const sg_dense_layer_f32 layers[2] = {{N_IN, N_HIDDEN, w1, b1, SG_ACTIVATION_tanh, 0},
+                                          {N_HIDDEN, N_OUT, w2, NULL, SG_ACTIVATION_sigmoid, 0}};
+    sg_dense_plan           *plan      = NULL;
     CHECK(sg_dense_plan_create_f32(2, layers, &plan, &error) == SG_OK);
 
     static const size_t sizes[] = {0, 1, 2, 3, 5, 16, 31, 32, 33, 48, 95, 96, 97, 130, N_MAX};
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
         for (int num_threads = 1; num_threads <= 2; num_threads++) {
             static rows  r;
-            const size_t n = sizes[k];
+            const size_t n         = sizes[k];
             void        *workspace = sg_alloc(2 * sg_dense_workspace_bytes(plan));
             CHECK(workspace != NULL);
-            memset(workspace, 0xff, 2 * sg_dense_workspace_bytes(plan)); /* NaN: no result may depend on what was there */
+            memset(workspace, 0xff,
+                   2 * sg_dense_workspace_bytes(plan)); /* NaN: no result may depend on what was there */
             memset(&r, 0, sizeof r);
             r.in = in, r.out = hooked;
             memset(plain, 0, sizeof plain);
             memset(hooked, 0, sizeof hooked);
-            sg_dense_eval_f32(plan, n, &(sg_dense_input_f32){in, N_IN, 1, NULL, NULL}, &(sg_dense_output_f32){plain, N_OUT, 1, NULL, NULL},
-                              workspace);
-            sg_dense_eval_threads_f32(plan, n, &(sg_dense_input_f32){NULL, 0, 0, load, &r}, &(sg_dense_output_f32){NULL, 0, 0, store, &r},
-                                      num_threads, workspace);
+            sg_dense_eval_f32(plan, n, &(sg_dense_input_f32){in, N_IN, 1, NULL, NULL},
+                              &(sg_dense_output_f32){plain, N_OUT, 1, NULL, NULL}, workspace);
+            sg_dense_eval_threads_f32(plan, n, &(sg_dense_input_f32){NULL, 0, 0, load, &r},
+                                      &(sg_dense_output_f32){NULL, 0, 0, store, &r}, num_threads, workspace);
             CHECK(memcmp(plain, hooked, sizeof plain) == 0);
             CHECK(!r.bad_ld);
             for (size_t i = 0; i < N_MAX; i++)
                 CHECK(r.loaded[i] == (i < n) && r.stored[i] == (i < n));
             /* One hook alone. */
             memset(hooked, 0, sizeof hooked);
-            sg_dense_eval_f32(plan, n, &(sg_dense_input_f32){NULL, 0, 0, load, &r}, &(sg_dense_output_f32){hooked, N_OUT, 1, NULL, NULL},
-                              workspace);
+            sg_dense_eval_f32(plan, n, &(sg_dense_input_f32){NULL, 0, 0, load, &r},
+                              &(sg_dense_output_f32){hooked, N_OUT, 1, NULL, NULL}, workspace);
             CHECK(memcmp(plain, hooked, sizeof plain) == 0);
             sg_free(workspace);
         }
@@ -110,11 +113,13 @@ static void test_reference(void)
     for (size_t i = 0; i < sizeof x / sizeof *x; i++)
         x[i] = random_number();
     for (int kind = 0; kind < SG_ACTIVATION_COUNT; kind++) {
-        const sg_dense_layer_f64 layer = {IN, OUT, w, b, (sg_activation)kind, sg_activation_parameter((sg_activation)kind)};
-        sg_dense_plan           *plan  = NULL;
+        const sg_dense_layer_f64 layer = {
+            IN, OUT, w, b, (sg_activation)kind, sg_activation_parameter((sg_activation)kind)};
+        sg_dense_plan *plan = NULL;
         CHECK(sg_dense_plan_create_f64(1, &layer, &plan, NULL) == SG_OK);
         void *workspace = sg_alloc(sg_dense_workspace_bytes(plan));
-        sg_dense_eval_f64(plan, ROWS, &(sg_dense_input_f64){x, IN, 1, NULL, NULL}, &(sg_dense_output_f64){y, OUT, 1, NULL, NULL}, workspace);
+        sg_dense_eval_f64(plan, ROWS, &(sg_dense_input_f64){x, IN, 1, NULL, NULL},
+                          &(sg_dense_output_f64){y, OUT, 1, NULL, NULL}, workspace);
         sg_dense_reference_f64(&layer, ROWS, x, expected);
         double worst = 0;
         for (size_t i = 0; i < ROWS * OUT; i++) {
