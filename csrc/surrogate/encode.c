@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "surrogate/encode.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -82,11 +81,6 @@ static int continues(const sg_program *program, size_t j)
     return 1;
 }
 
-static float to_float(double x)
-{
-    return x > FLT_MAX && isfinite(x) ? FLT_MAX : x < -FLT_MAX && isfinite(x) ? -FLT_MAX : (float)x;
-}
-
 void sg_program_free(sg_program *program)
 {
     if (!program)
@@ -127,7 +121,7 @@ static sg_status fill(sg_program *p, const sg_program_column *column, const sg_s
                 for (size_t j = run->first; j < run->first + run->n; j++, at++) {
                     const sg_step *one = step + column[j].step + s;
                     p->value_f64[at]   = which ? one->b : one->a;
-                    p->value_f32[at]   = to_float(p->value_f64[at]);
+                    p->value_f32[at]   = (float)p->value_f64[at];
                 }
     }
     return SG_OK;

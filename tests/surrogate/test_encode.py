@@ -149,6 +149,19 @@ def test_missing_values_encode_to_zero_and_come_back_missing():
     assert back[1, 0] == -999.0 and np.allclose(back, x, rtol=1e-14)
 
 
+def test_clip_limits_both_ways():
+    encoder = encode.Encoder.from_chains({"a": [encode.Clip(low=0.0, high=2.0)], "b": [encode.Clip(low=0.0)]}, {"a": sg.Var("1"), "b": sg.Var("1")})
+    x = np.array([[-1.0, -1.0], [0.5, 1e300], [3.0, 0.0]])
+    limited = [[0, 0], [0.5, 1e300], [2, 0]]
+    assert np.array_equal(encoder.transform(x, dtype="float64"), limited) and np.array_equal(encoder.inverse_transform(x), limited)
+
+
+def test_of_equal_categories_the_first_wins():
+    encoder = encode.Encoder.from_chains({"a": encode.OneHot(3)}, {"a": sg.Var("1")})
+    z = np.array([[0.5, 0.5, 0.1], [0.0, 0.2, 0.2], [0.1, 0.2, 0.3], [-1.0, -2.0, -1.0]])
+    assert list(encoder.inverse_transform(z)[:, 0]) == [0, 1, 2, 0]
+
+
 def test_a_constant_column_is_only_shifted():
     x = np.column_stack([np.full(50, 4e-4), np.arange(50.0)])
     encoder = encode.Encoder().fit(x, {"a": sg.Var("1"), "b": sg.Var("1")})

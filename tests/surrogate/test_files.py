@@ -96,7 +96,7 @@ def put(index, value):
     ("network/weight_1", lambda a: a.T.copy()), ("network/bias_0", lambda a: a[:-1]), ("network/parameter", lambda a: a[:-1]),
     ("encoder/column", put((0, 1), 99)), ("encoder/column", put((0, 1), -1)), ("encoder/column", put((0, 0), 3)),
     ("encoder/column", put((0, 2), 2)), ("encoder/column", put((0, 3), 1000)), ("encoder/column", put((0, 4), -1)),
-    ("encoder/column", put((0, 3), 2**31 - 1)), ("encoder/column", lambda a: a[:-1]), ("encoder/op", put(0, 77)), ("encoder/op", put(0, -1)),
+    ("encoder/column", put((0, 3), 2**31 - 1)), ("encoder/column", lambda a: a[:-1]), ("encoder/op", put(0, 77)), ("encoder/op", put(0, -1)), ("encoder/op", put(0, 4)), ("encoder/op", put(0, 5)), ("encoder/op", put(0, 6)),
     ("encoder/op", lambda a: a[:-1]), ("encoder/value", lambda a: a[:, :1]), ("encoder/value", put((1, 1), np.nan)),
     ("decoder/column", put((1, 1), 2)), ("domain/flags", lambda a: a[:-1]), ("domain/max_distance", lambda a: np.array(-1.0)),
     ("domain/max_distance", lambda a: np.array(np.nan)), ("domain/whitening", lambda a: a[:, :0]), ("domain/whitening", lambda a: np.hstack([a, a])),

@@ -100,7 +100,9 @@ def test_density_sees_a_combination_that_no_box_sees(kernel):
     a = rng.random((4000, 1))
     x = np.clip(np.hstack([a, a + rng.normal(0, 0.02, a.shape)]), 0, 1)
     data = sg.Dataset.from_arrays(pair, x, x[:, :1])
-    surrogate = sg.Surrogate(pair, sg.nn.MLP([4]), guard=sg.Guard("count")).fit(data, seed=1, epochs=1, progress=False)
+    # min-max: the mean of the encoded rows is not 0
+    surrogate = sg.Surrogate(pair, sg.nn.MLP([4]), encoder={"a": encode.MinMax(), "b": encode.MinMax()}, guard=sg.Guard("count"))
+    surrogate.fit(data, seed=1, epochs=1, progress=False)
     report = surrogate.guard_check(np.array([[0.2, 0.8], [0.5, 0.51]]))
     assert list(report.flags) == [2, 0] and "far from the training data" in report.first
     # The distance is Mahalanobis' of the encoded rows, in float32: 1e-5 of a distance up to 30, from the cancellation of nearly equal inputs.
@@ -109,6 +111,42 @@ def test_density_sees_a_combination_that_no_box_sees(kernel):
     d = np.sqrt(np.einsum("ni,ij,nj->n", e - e.mean(axis=0), c, e - e.mean(axis=0)))
     assert np.allclose(surrogate.distance(x), d, rtol=1e-5, atol=1e-4)
     assert np.isclose(surrogate._core.describe()["max_distance"], 1.25 * surrogate.distance(x).max(), rtol=1e-12)
+
+
+def unlimited(n, low=None, high=None, dtype=np.float64):
+    """The sum of n inputs."""
+    kernel = sg.Kernel(None, inputs={"x": sg.Var("1", shape=n)}, outputs={"y": sg.Var("1")})
+    domain = None if low is None else (np.full(n, low), np.full(n, high))
+    return sg.Surrogate.from_network(kernel, [np.ones((n, 1), dtype)], [np.zeros(1, dtype)], ["linear"], domain=domain, guard="count")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_each_of_many_inputs_is_watched(dtype, order):
+    n = 37  # more than two vectors of any width, and a rest
+    surrogate = unlimited(n, -1.0, 1.0)
+    x = np.zeros((3 * n, n), dtype, order=order)
+    for j in range(n):
+        x[3 * j, j], x[3 * j + 1, j] = 1.5, -1.5
+    flags = surrogate.guard_check(x).flags.reshape(n, 3)
+    assert (flags == [1, 1, 0]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_infinity_is_outside_where_there_is_no_limit(dtype):
+    x = np.array([[np.inf, 0.0], [0.0, -np.inf], [np.nan, 0.0], [np.finfo(dtype).max, -np.finfo(dtype).max]], dtype)
+    assert list(unlimited(2).guard_check(x).flags) == [4, 4, 4, 0]
+
+
+def test_a_limit_rounded_to_float_is_inside():
+    """float32(0.1) > 0.1 and float32(0.7) < 0.7: rounding must not push a host in float out of the domain."""
+    assert float(np.float32(0.1)) > 0.1 and float(np.float32(0.7)) < 0.7
+    for low, high, value in ((-1.0, 0.1, 0.1), (0.7, 1.0, 0.7)):
+        surrogate = unlimited(1, low, high)
+        assert not surrogate.guard_check(np.array([[value]], np.float32)).n_outside
+        assert not surrogate.guard_check(np.array([[value]])).n_outside
+        outside = np.nextafter(np.float32(value), np.float32(np.sign(value - 0.5) * -10))
+        assert surrogate.guard_check(np.array([[outside]], np.float32)).n_outside == 1
 
 
 def test_density_can_be_left_unchecked(kernel, data):
