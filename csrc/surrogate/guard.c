@@ -20,13 +20,8 @@ void sg_domain_free(sg_domain *domain)
     sg_free(domain);
 }
 
-static float round_down(double x)
-{
-    if (x <= -FLT_MAX)
-        return -FLT_MAX;
-    float f = x >= FLT_MAX ? FLT_MAX : (float)x;
-    return (double)f > x ? nextafterf(f, -FLT_MAX) : f;
-}
+/* Rounding keeps the order: what is inside in double is inside as float. */
+static float limit_f32(double x) { return x >= FLT_MAX ? FLT_MAX : x <= -FLT_MAX ? -FLT_MAX : (float)x; }
 
 static sg_status fill(sg_domain *d, const double *low, const double *high, const double *missing, const uint8_t *flags,
                       sg_error *error)
@@ -42,8 +37,8 @@ static sg_status fill(sg_domain *d, const double *low, const double *high, const
             return sg_fail(error, SG_ERR_VALUE, "domain", "input %zu ranges from %g to %g", j, low[j], high[j]);
         d->low[j]      = fmax(low[j], -DBL_MAX);
         d->high[j]     = fmin(high[j], DBL_MAX);
-        d->low_f32[j]  = round_down(low[j]);
-        d->high_f32[j] = -round_down(-high[j]);
+        d->low_f32[j]  = limit_f32(low[j]);
+        d->high_f32[j] = limit_f32(high[j]);
         d->missing[j]  = missing[j];
         d->flags[j]    = flags[j];
         d->has_category |= (flags[j] & SG_INPUT_CATEGORY) != 0;

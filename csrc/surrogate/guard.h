@@ -23,7 +23,7 @@ enum {
 typedef struct sg_domain {
     size_t   n_in;
     double  *low, *high;  /* (n_in), finite: +-DBL_MAX where there is no limit, so that infinity stays outside */
-    float   *low_f32, *high_f32; /* (n_in), rounded outwards: a value inside in double stays inside as float */
+    float   *low_f32, *high_f32; /* (n_in), the same for hosts in float */
     double  *missing;     /* (n_in) */
     uint8_t *flags;       /* (n_in) SG_INPUT_... */
     int      has_category; /* some input is one */

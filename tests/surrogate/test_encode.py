@@ -149,6 +149,27 @@ def test_missing_values_encode_to_zero_and_come_back_missing():
     assert back[1, 0] == -999.0 and np.allclose(back, x, rtol=1e-14)
 
 
+@pytest.mark.parametrize("n", [1, 3, 100])
+def test_neighbours_with_different_roots(n):
+    """Columns that run side by side share their steps, not their exponents."""
+    orders = [2, 2, 3, 3, 4, 5, 8, 8, 8]
+    variables = {f"x{k}": sg.Var("1") for k in range(len(orders))}
+    encoder = encode.Encoder.from_chains({name: encode.Root(order) for name, order in zip(variables, orders)}, variables)
+    x = np.random.default_rng(1).random((n, len(orders)))
+    z = encoder.transform(x, dtype="float64")
+    assert np.allclose(z, x ** (1 / np.array(orders)), rtol=1e-15) and np.allclose(encoder.inverse_transform(z), x, rtol=1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 3, 100])
+def test_a_field_with_holes(n):
+    x = np.random.default_rng(2).random((n, 6))
+    x[np.random.default_rng(3).random((n, 6)) < 0.4] = np.nan
+    encoder = encode.Encoder.from_chains({"a": [encode.Mask(), encode.MinMax(low=0.0, high=2.0)]}, {"a": sg.Var("1", shape=6)})
+    z = encoder.transform(x, dtype="float64")
+    assert np.array_equal(z, np.hstack([np.where(np.isnan(x), 0, x / 2), ~np.isnan(x)]))
+    assert np.array_equal(encoder.inverse_transform(z), x, equal_nan=True)
+
+
 def test_clip_limits_both_ways():
     encoder = encode.Encoder.from_chains({"a": [encode.Clip(low=0.0, high=2.0)], "b": [encode.Clip(low=0.0)]}, {"a": sg.Var("1"), "b": sg.Var("1")})
     x = np.array([[-1.0, -1.0], [0.5, 1e300], [3.0, 0.0]])
