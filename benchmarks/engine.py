@@ -180,8 +180,8 @@ def training():
         for _ in range(3):
             step_ours()
             step_peer()
-        # The same task: three steps of 1e-3 each, in which Adam turns round-off of small gradients into parts of a step.
-        np.testing.assert_allclose(ours.parameters, peer.parameters(), rtol=0, atol=3e-4)
+        # The same task: seen 2e-6 after three steps of 1e-3 each (Adam turns round-off of tiny gradients into parts of a step).
+        np.testing.assert_allclose(ours.parameters, peer.parameters(), rtol=0, atol=2e-5)
         times, _ = measure({"ours": step_ours, "torch": step_peer})
         yield Row(f"train_{'-'.join(map(str, SIZES))}_b{batch}_vs_torch", times["ours"] * 1e6, "us/step", "torch", torch.__version__,
                   times["torch"] * 1e6, times["torch"] / times["ours"], ">=", limit)

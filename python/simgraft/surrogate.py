@@ -8,16 +8,17 @@ import platform
 import time
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from simgraft import _core, encode
-from simgraft.dataset import parse_bytes
+from simgraft.dataset import Dataset, parse_bytes
 from simgraft.encode import Encoder, InverseDensity
 from simgraft.kernel import Kernel
 from simgraft.metrics import Moments
 
-__all__ = ["Guard", "GuardReport", "Surrogate", "load"]
+__all__ = ["Guard", "GuardReport", "OutsideDomainWarning", "Surrogate", "describe", "load"]
 
 logger = logging.getLogger("simgraft")
 
@@ -245,6 +246,9 @@ class Surrogate:
 
         start = time.perf_counter()
         _check_policy(self._policy)
+        for name, dataset in (("train", train), ("validation", validation)):
+            if dataset is not None and _signature(dataset.kernel) != _signature(self.kernel):
+                raise ValueError(f"{name}: the data are of {dataset.kernel!r}, whose variables are not those of {self.kernel!r}")
         self._core = None  # until the end: a fit that fails leaves no half-trained function
         self.encoder_ = _as_encoder(self.encoder, "inputs").fit(train)
         self.decoder_ = _as_encoder(self.decoder, "outputs").fit(train)
@@ -743,6 +747,40 @@ def load(path, kernel=None):
     Surrogate
     """
     return Surrogate.load(path, kernel)
+
+
+def describe(path):
+    """What a file, or a folder with a data set, is.
+
+    Parameters
+    ----------
+    path : str or path
+        Surrogate file, data set folder, or any other file of simgraft.
+
+    Returns
+    -------
+    str
+        Kind, version, checksum; for a surrogate and a data set also contents and provenance.
+
+    Raises
+    ------
+    OSError
+        If it is no file of simgraft, or damaged; the message names it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        data = Dataset.open(path)
+        return f"data set in {path}: {len(data)} rows of {data.kernel.name} {data.kernel.version}\n" + _indented(data.provenance)
+    info = _core.file_info(path)
+    lines = [f"{info['kind']}, format {info['version']}, {info['n_bytes']} bytes, sha256 {info['sha256']}"]
+    if info["kind"] == KIND:
+        surrogate = Surrogate.load(path)
+        lines += [surrogate.describe(), "provenance:", _indented({k: v for k, v in surrogate.provenance.items() if k != "history"})]
+    return "\n".join(lines)
+
+
+def _indented(values):
+    return json.dumps(values, indent=2)
 
 
 # ------------------------------------------------------------------------------------------------------------------- parts

@@ -2,9 +2,8 @@
 
 Written from the formulas of Pincus, Mlawer & Delamere 2019 (doi:10.1029/2019MS001621), Meador & Weaver 1980,
 Zdunkowski et al. 1980 and Shonk & Hogan 2008, not from any C code, and kept simple: one array expression per
-formula, no speed tricks. Columns run top-down (layer 0 is the top layer), level l is the upper edge of layer l,
-g-points are the last axis everywhere.
-"""
+formula, no speed tricks. Columns run top-down (layer 0 is the top layer), level l is the upper edge of layer
+l, g-points are the last axis everywhere. """
 
 from dataclasses import dataclass
 
@@ -185,7 +184,9 @@ class _Interpolation:
             ratio = table.vmr_ref[j, g1, atmosphere] / table.vmr_ref[j, g2, atmosphere]
             mix = col_gas[g1][rows] + ratio * col_gas[g2][rows]
             n_eta = table.kmajor.shape[2]
-            fraction = np.where(mix > 2.0 * TINY, col_gas[g1][rows] / np.where(mix > 2.0 * TINY, mix, 1.0), 0.5)
+            fraction = np.where(
+                mix > 2.0 * TINY, col_gas[g1][rows] / np.where(mix > 2.0 * TINY, mix, 1.0), 0.5
+            )
             position = fraction * (n_eta - 1)
             jeta = np.minimum(position.astype(int) + 1, n_eta - 1) - 1
             result.append((mix, jeta, np.fmod(position, 1.0)))
@@ -225,7 +226,8 @@ def gas_optics(table, columns):
             minor = [i for i, (first, _) in enumerate(get("minor_limits_gpt")) if g.start < first <= g.stop]
             minor = [i for i in minor if gas_of_identifier[get("minor_gases")[i]] in columns.gases]
             scale = {
-                i: _minor_scale(table, side, i, gas_of_identifier, col_of, flat_dry, p, t)[rows] for i in minor
+                i: _minor_scale(table, side, i, gas_of_identifier, col_of, flat_dry, p, t)[rows]
+                for i in minor
             }
             for i_t, (mix, jeta, feta) in enumerate(eta):
                 j_t = cell.jtemp[rows] + i_t
@@ -234,7 +236,8 @@ def gas_optics(table, columns):
                     w_eta = w_t * (feta if i_eta else 1.0 - feta)
                     for i_p in (0, 1):
                         w = w_eta * (cell.fpress[rows] if i_p else 1.0 - cell.fpress[rows])
-                        # the upper atmosphere starts one row later: the tropopause pressure is in the table twice
+                        # the upper atmosphere starts one row later: the tropopause pressure is in the table
+                        # twice
                         j_p = cell.jpress[rows] + i_p + atmosphere
                         tau_b += (mix * w)[:, None] * table.kmajor[j_t, j_p, jeta + i_eta, g]
                         if table.is_longwave:

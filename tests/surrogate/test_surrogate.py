@@ -286,6 +286,26 @@ def test_description_tells_names_units_and_transforms(surrogate):
     json.dumps(facts, allow_nan=False)
 
 
+def test_command_line_describes_surrogates_data_sets_and_refuses_the_rest(surrogate, kernel, tmp_path, capsys):
+    from simgraft import cli
+
+    surrogate.save(tmp_path / "rates.sg")
+    kernel.sample(sg.sampling.sobol(kernel, seed=1), 64, out=tmp_path / "data", seed=1, progress=False)
+    (tmp_path / "notes.txt").write_text("no file of ours\n" * 100)
+    assert cli.main(["describe", str(tmp_path / "rates.sg")]) == 0
+    told = capsys.readouterr().out
+    assert "simgraft surrogate, format 1" in told and "pressure [Pa]" in told and '"training_seconds"' in told
+    assert cli.main(["describe", str(tmp_path / "data")]) == 0 and "64 rows of rates 3" in capsys.readouterr().out
+    for name in ("notes.txt", "nothing"):
+        assert cli.main(["describe", str(tmp_path / name)]) == 2 and name in capsys.readouterr().err
+
+
+def test_data_of_another_kernel_are_refused(kernel, data):
+    other = sg.Kernel(None, inputs=kernel.inputs | {"temperature": sg.Var("degC")}, outputs=kernel.outputs, name="other")
+    with pytest.raises(ValueError, match="train: the data are of Kernel"):
+        sg.Surrogate(other, sg.nn.MLP([4])).fit(data, seed=1, progress=False)
+
+
 def test_evaluation_in_a_forked_child(surrogate, rows):
     """After threads were used; libgomp alone would hang."""
     surrogate.evaluate(np.tile(rows, (4, 1)), num_threads=2)

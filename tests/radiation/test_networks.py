@@ -1,0 +1,187 @@
+"""Networks in the optics slot: the published ones give their published errors, ours train, save and load."""
+
+import netCDF4
+import numpy as np
+import pytest
+
+from simgraft import FileFormatError, encode
+from simgraft.radiation import atmosphere_generator, kernel, networks, synthetic, tables
+
+
+def rms(values):
+    return np.sqrt(np.mean(np.square(values)))
+
+
+@pytest.fixture(scope="module")
+def published(data_dir, table, rfmip, reference):
+    """Errors (TOA up, surface down) of the published networks against reference and table, by wave."""
+    folder = data_dir / "radiation" / "rrtmgp-nn"
+    errors = {}
+    for wave, name, files, view, fluxes, columns in (
+        (
+            "lw",
+            "lw-g128",
+            ("absorption", "planck_frac"),
+            kernel.LongwaveOptics,
+            kernel.fluxes_lw,
+            np.ones(len(rfmip), bool),
+        ),
+        (
+            "sw",
+            "sw-g112",
+            ("absorption", "rayleigh"),
+            kernel.ShortwaveOptics,
+            kernel.fluxes_sw,
+            rfmip.mu0 > 0,
+        ),
+    ):
+        optics = view(table(name))
+        paths = [folder / f"{name}-210809_{file}_BEST.nc" for file in files]
+        nets = networks.read_rrtmgp_nn(dict(zip(optics.output_names, paths, strict=True)), optics)
+        air = rfmip.take(columns)
+        ours, truth = fluxes(optics.kdist, air, optics=nets.for_slot()), fluxes(optics.kdist, air)
+        up, down = (reference(key)[columns] for key in (("rlu", "rld") if wave == "lw" else ("rsu", "rsd")))
+        errors[wave] = {
+            "reference": (rms((ours.up - up)[:, 0]), rms((ours.down - down)[:, -1])),
+            "table": (rms((ours.up - truth.up)[:, 0]), rms((ours.down - truth.down)[:, -1])),
+            "multiply_adds": nets.multiply_adds,
+        }
+    return errors
+
+
+# Measured with an independent transcription; they are given to three decimals.
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("wave", "against", "expected"),
+    [
+        ("lw", "reference", (0.217, 0.269)),
+        ("lw", "table", (0.348, 0.246)),
+        ("sw", "reference", (0.166, 0.547)),
+        ("sw", "table", (0.057, 0.156)),
+    ],
+)
+def test_published_networks_have_their_known_flux_errors(published, wave, against, expected):
+    np.testing.assert_allclose(published[wave][against], expected, atol=1e-3)
+
+
+@pytest.mark.data
+def test_cost_of_published_networks(published):
+    assert (
+        published["lw"]["multiply_adds"]
+        == (18 * 72 + 72 * 72 + 72 * 128 + 18 * 24 + 24 * 24 + 24 * 128) / 128
+    )
+    assert published["sw"]["multiply_adds"] == 2 * (7 * 32 + 32 * 32 + 32 * 112) / 112
+
+
+def test_file_that_is_no_network_is_refused_by_name(tmp_path, lw_optics):
+    with netCDF4.Dataset(tmp_path / "other.nc", "w") as file:
+        file.createDimension("x", 3)
+        file.createVariable("x", "f4", ("x",))[:] = 1.0
+    (tmp_path / "noise.nc").write_bytes(b"not a netCDF file")
+    for name, message in (("other.nc", "nn_inputs_char is missing"), ("noise.nc", "cannot be read")):
+        paths = dict.fromkeys(lw_optics.output_names, tmp_path / name)
+        with pytest.raises(FileFormatError, match=f"{name}.*{message}"):
+            networks.read_rrtmgp_nn(paths, lw_optics)
+
+
+@pytest.fixture(scope="module")
+def lw_optics():
+    return kernel.LongwaveOptics(tables.from_variables(synthetic.longwave()))
+
+
+@pytest.fixture(scope="module")
+def sky():
+    return atmosphere_generator.generate(30, seed=1)
+
+
+def train(optics, sky, epochs):
+    inputs = networks.cells(optics, sky)
+    family = networks.COMPACT["longwave"].resized({"absorption": (8,), "planck_fraction": (4,)})
+    specs = {
+        name: networks.replace(spec, epochs=epochs, batch_size=64) for name, spec in family.specs.items()
+    }
+    family = networks.replace(family, specs=specs)
+    return networks.NetworkOptics(optics, networks.train(optics, family, inputs, optics(inputs), sky, seed=3))
+
+
+@pytest.fixture(scope="module")
+def nets(lw_optics, sky):
+    return train(lw_optics, sky, 8)
+
+
+def test_trained_networks_are_better_than_untrained_ones(lw_optics, sky, nets):
+    truth = kernel.fluxes_lw(lw_optics.kdist, sky)
+    errors = [
+        rms(kernel.fluxes_lw(lw_optics.kdist, sky, optics=n.for_slot()).up - truth.up)
+        for n in (train(lw_optics, sky, 1), nets)
+    ]
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_networks_come_back_from_files_with_the_same_bits(tmp_path, lw_optics, sky, nets):
+    nets.save(tmp_path)
+    again = networks.NetworkOptics.load(tmp_path, lw_optics)
+    inputs = networks.cells(lw_optics, sky)
+    for name, values in nets(inputs).items():
+        np.testing.assert_array_equal(values, again(inputs)[name])
+
+
+def test_planck_fractions_sum_to_one_in_every_band(lw_optics, sky, nets):
+    fraction = nets(networks.cells(lw_optics, sky))["planck_fraction"]
+    first = lw_optics.kdist.band_limits_g[:, 0]
+    np.testing.assert_allclose(np.add.reduceat(fraction, first, axis=1), 1.0, rtol=1e-13)
+
+
+def test_each_side_of_the_tropopause_has_its_own_network(lw_optics, sky, nets):
+    inputs = networks.cells(lw_optics, sky)
+    lower = inputs["pressure"] > lw_optics.kdist.pressure_tropopause
+    x = np.stack([inputs[name] for name in lw_optics.input_names], axis=1)
+    whole = nets(inputs)["absorption"]
+    for part, rows in (("lower", lower), ("upper", ~lower)):
+        np.testing.assert_array_equal(whole[rows], nets.networks["absorption", part].evaluate(x[rows]))
+
+
+def test_part_without_network_is_refused(lw_optics, nets):
+    half = {key: value for key, value in nets.networks.items() if key != ("absorption", "upper")}
+    with pytest.raises(ValueError, match="absorption needs a network for 'all', or for 'lower' and 'upper'"):
+        networks.NetworkOptics(lw_optics, half)
+
+
+def test_importance_follows_the_planck_function(lw_optics, sky):
+    inputs = networks.cells(lw_optics, sky)
+    absorption = lw_optics(inputs)["absorption"]
+    chain = {"absorption": [encode.Root(8), encode.Standardise()]}
+    variables = {"absorption": lw_optics.outputs()["absorption"]}
+    decoder = encode.Encoder(chain, side="outputs").fit(absorption, variables)
+    weight = networks.flux_importance(lw_optics, sky, "absorption", "all", decoder, seed=1, n_col=10)
+    assert weight.min() >= 0.0 and abs(weight.mean() - 1.0) < 1e-12
+    # the last band, 2680-3250 cm-1, holds 1e-3 of the emission at 290 K, and importance goes with its square
+    first = lw_optics.kdist.band_limits_g[-1, 0]
+    assert weight[first:].mean() < 1e-3
+
+
+def test_augmented_columns_keep_sites_and_ranges(sky):
+    more = networks.augment(sky, 2, seed=4)
+    assert len(more) == 3 * len(sky)
+    np.testing.assert_array_equal(more.site, np.tile(sky.site, 3))
+    np.testing.assert_array_equal(more.temperature_layer[: len(sky)], sky.temperature_layer)
+    low, high = 1.3e-4, 2.4e-3
+    co2 = more.gases["co2"][2 * len(sky) :]
+    assert co2.min() >= low and co2.max() <= high and np.ptp(np.log(co2)) > 0.9 * np.log(high / low)
+
+
+def test_veerman_view_gives_the_optics_of_the_table(sky):
+    table = tables.from_variables(synthetic.shortwave())
+    view = networks.VeermanShortwave(table)
+    inputs = networks.cells(view, sky)
+    slot = view.to_slot(view(inputs))
+    whole = kernel.ShortwaveOptics(table)
+    everything = networks.cells(whole, sky) | {
+        name: np.full(30 * 60, view.fixed_gases[name]) for name in ("co2", "n2o", "ch4")
+    }
+    everything |= {name: inputs[name] for name in view.input_names}
+    truth = whole(everything)
+    for name in ("absorption", "rayleigh"):
+        # absorption = extinction less Rayleigh cancels where Rayleigh dominates: eps times the extinction
+        extinction = truth["absorption"] + truth["rayleigh"]
+        assert np.abs(slot[name] - truth[name]).max() <= 4e-16 * extinction.max()
