@@ -63,8 +63,8 @@ def plot_agreement(truth, prediction, name="", unit="", max_points=20_000):
     return figure
 
 
-def plot_error_by_input(kernel, x, truth, prediction, name, unit, max_inputs=6):
-    """Error against each scalar input: mean and central 95 % band.
+def error_by_input(kernel, x, error, bins=20):
+    """Error against each scalar input that varies: mean and central 95 % band.
 
     Parameters
     ----------
@@ -72,33 +72,50 @@ def plot_error_by_input(kernel, x, truth, prediction, name, unit, max_inputs=6):
         Gives names, units and scales of the inputs.
     x : (n, n_in) array
         Packed inputs.
-    truth, prediction : (n, k) arrays
-        One output.
+    error : (n, k) array
+        Errors of one output; of its components the worst one of each sample counts.
+    bins : int
+        Bins of equal count.
+
+    Returns
+    -------
+    list of (label, unit, log, (centre, mean, low, high))
+        The input with the widest change of the band first.
+    """
+    from simgraft.trial import binned_error
+
+    worst = error[np.arange(len(error)), np.argmax(np.abs(error), axis=1)]
+    found, column = [], 0
+    for name, variable in kernel.inputs.items():
+        for k in range(variable.size):
+            log = variable.scale == "log" and bool(np.all(x[:, column] > 0))
+            label = name if variable.shape == () else f"{name}[{k}]"
+            if np.ptp(x[:, column]) > 0:
+                found.append((label, variable.unit, log, binned_error(x[:, column], worst, bins=bins, log=log)))
+            column += 1
+    found.sort(key=lambda item: -np.ptp(item[3][3] - item[3][2]))
+    return found
+
+
+def plot_error_by_input(by_input, name, unit, max_inputs=6):
+    """Draw what :func:`error_by_input` found.
+
+    Parameters
+    ----------
+    by_input : list
+        From :func:`error_by_input`.
     name, unit : str
-        Of the output.
+        Of the output, and of its error.
     max_inputs : int
-        Inputs drawn at most: those with the widest change of the band.
+        Inputs drawn at most.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    from simgraft.trial import binned_error
-
-    error = np.asarray(prediction - truth, dtype=np.float64)
-    worst = error[np.arange(len(error)), np.argmax(np.abs(error), axis=1)]
-    panels, column = [], 0
-    for variable_name, variable in kernel.inputs.items():
-        for k in range(int(np.prod(variable.shape, dtype=int))):
-            log = variable.scale == "log" and np.all(x[:, column] > 0)
-            label = variable_name if variable.shape == () else f"{variable_name}[{k}]"
-            if np.ptp(x[:, column]) > 0:
-                panels.append((label, variable.unit, log, binned_error(x[:, column], worst, log=log)))
-            column += 1
-    panels.sort(key=lambda p: -np.ptp(p[3][3] - p[3][2]))
-    panels = panels[:max_inputs] or [("sample", "", False, binned_error(np.arange(len(x)), worst))]
-    n_columns = min(3, len(panels))
-    n_rows = -(-len(panels) // n_columns)
+    panels = by_input[:max_inputs]
+    n_columns = max(1, min(3, len(panels)))
+    n_rows = max(1, -(-len(panels) // n_columns))
     figure, axes = new_figure(n_rows, n_columns, height=2.6 * n_rows)
     for axis in axes.flat[len(panels):]:
         axis.set_visible(False)

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from simgraft import _core
+from simgraft import _core, metrics
 from simgraft.gate import Gate
 from simgraft.profile import run as _run_host
 
@@ -54,21 +54,21 @@ def error_row(name, unit, truth, prediction):
         if bad.size:
             index = tuple(int(i) for i in np.unravel_index(bad[0], values.shape))
             raise ValueError(f"{name}: the {what} is not finite at {index} ({bad.size} such values)")
-    error = (prediction - truth).ravel()
-    magnitude = np.abs(truth).ravel()
-    relative = np.abs(error[magnitude > 0]) / magnitude[magnitude > 0]
+    truth, prediction = truth.ravel(), prediction.ravel()
+    known = truth != 0
+    relative = np.abs((prediction[known] - truth[known]) / truth[known])
     row = {
         "name": name,
         "unit": unit,
-        "n": error.size,
+        "n": truth.size,
         "std": float(truth.std()),
-        "bias": float(error.mean()),
-        "mae": float(np.abs(error).mean()),
-        "rmse": float(np.sqrt(np.mean(error**2))),
-        "max": float(np.abs(error).max()),
+        "bias": metrics.bias(prediction, truth),
+        "mae": metrics.mae(prediction, truth),
+        "rmse": metrics.rmse(prediction, truth),
+        "max": metrics.max_error(prediction, truth),
     }
     if relative.size:
-        for q, value in zip(_PERCENTILES, np.percentile(relative, _PERCENTILES), strict=True):
+        for q, value in zip(_PERCENTILES, metrics.percentiles(relative, _PERCENTILES), strict=True):
             row[f"relative_p{q}"] = float(value)
         row["relative_max"] = float(relative.max())
     return row
@@ -257,11 +257,26 @@ class Trial:
         from simgraft import explore
 
         for name, unit, columns in _output_columns(kernel):
-            figure = explore.plot_agreement(y[:, columns], prediction[:, columns], name=name, unit=unit)
+            truth, guess = y[:, columns], prediction[:, columns]
+            figure = explore.plot_agreement(truth, guess, name=name, unit=unit)
             self.figure(figure, f"{name}: surrogate against kernel", "Unseen samples; left value against value, right "
                         "the distribution of the errors.")
-            figure = explore.plot_error_by_input(kernel, x, y[:, columns], prediction[:, columns], name, unit)
-            self.figure(figure, f"{name}: error by input", "Mean (line) and central 95 % band of the error.")
+            error, what = guess - truth, ""
+            if kernel.outputs[name].scale == "log" and np.all(truth > 0):
+                error, unit, what = error / truth, "1", "relative "
+            by_input = explore.error_by_input(kernel, x, error)
+            self._warn_of_worst_region(name, what, unit, by_input)
+            figure = explore.plot_error_by_input(by_input, name, unit)
+            self.figure(figure, f"{name}: {what}error by input", "Mean (line) and central 95 % band of the error.")
+
+    def _warn_of_worst_region(self, name, what, unit, by_input, factor=3.0):
+        """Say where the error band is much wider than usual."""
+        for label, input_unit, _, (centre, _, low, high) in by_input:
+            reach = np.maximum(np.abs(low), np.abs(high))
+            worst = int(np.argmax(reach))
+            if reach[worst] > factor * np.median(reach):
+                self.warn(f"{name}: around {label} = {centre[worst]:.3g} {input_unit} the {what}error reaches "
+                          f"{reach[worst]:.3g} {unit}, {reach[worst] / np.median(reach):.2g} times what is usual.")
 
     # -------------------------------------------------------------------------------------------------- a posteriori
 
@@ -280,8 +295,8 @@ class Trial:
         repeat : int
             Runs of each; times are those of the fastest.
         data_seconds : float, optional
-            Time that generating the training data took [s], for the break-even count; default: what the surrogate's
-            provenance knows.
+            Time that generating the training data took [s], for the break-even count; default: rows trained on times
+            the measured cost of a kernel row.
 
         Returns
         -------
@@ -332,11 +347,13 @@ class Trial:
         profiles : sequence of Profile
             The first with the kernel in the slot, the second with the surrogate, then baselines.
         data_seconds, training_seconds : float, optional
-            Cost of the surrogate [s]; default: what the surrogate's provenance knows.
+            Cost of the surrogate [s]; default: rows trained on times the measured cost of a kernel row, and the
+            training time of the surrogate's provenance.
         """
         reference, replaced = profiles[0], profiles[1]
         known = getattr(self.surrogate, "provenance", None) or {}
-        data_seconds = known.get("data_seconds") if data_seconds is None else data_seconds
+        if data_seconds is None and known.get("data"):
+            data_seconds = known["data"]["rows"] * reference.seconds_per_row
         training_seconds = known.get("training_seconds") if training_seconds is None else training_seconds
         self.table("speed", ["slot", "host [s]", "slot [s]", "share of host [1]", "calls", "rows", "per row [us]",
                              "host speed-up [1]"],
@@ -360,7 +377,7 @@ class Trial:
         for name, values in truth.items():
             if np.ndim(values) in (1, 2):
                 figure = explore.plot_field(values, {k: v[name] for k, v in runs.items()}, name, units.get(name, ""))
-                self.figure(figure, f"Host: {name}", "Kernel and what stood in for it; below, the difference.")
+                self.figure(figure, f"Host: {name}", "Kernel and what stood in for it; right, the difference.")
 
     def _settle(self, where, rows):
         for requirement in self.gates:
@@ -455,7 +472,7 @@ def _rows(dataset, max_rows):
 def _output_columns(kernel):
     start = 0
     for name, variable in kernel.outputs.items():
-        stop = start + int(np.prod(variable.shape, dtype=int))
+        stop = start + variable.size
         yield name, variable.unit, slice(start, stop)
         start = stop
 
