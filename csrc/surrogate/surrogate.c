@@ -77,15 +77,7 @@ static size_t count_lines(const char *text)
     return n;
 }
 
-static const sg_entry *find_limits(const sg_container *file, const char *entry, size_t n, sg_status *status, sg_error *error)
-{
-    const void *data;
-    size_t      shape[1] = {n};
-    *status              = sg_container_get(file, entry, SG_F64, 1, shape, &data, error);
-    return *status == SG_OK ? sg_container_find(file, entry) : NULL;
-}
-
-/* Cuts the lines of two texts, copied to at, into the names and units of n variables. */
+/* Copies a text to at and cuts its lines into the names (or units) of n variables; returns where the copy ends. */
 static char *cut_lines(char *at, const char *text, sg_surrogate_variable *variable, size_t n, int unit)
 {
     strcpy(at, text);
@@ -131,12 +123,10 @@ static sg_status read_variables(sg_surrogate *s, const sg_container *file, sg_er
     for (int k = 0; k < 4; k++) {
         sg_surrogate_variable *variable = k < 2 ? s->in : s->out;
         size_t                 n        = k < 2 ? s->n_in : s->n_out;
-        sg_status              status;
-        const sg_entry        *found = find_limits(file, limit[k], n, &status, error);
-        if (!found)
-            return status;
+        const void            *data;
+        SG_TRY(sg_container_get(file, limit[k], SG_F64, 1, &n, &data, error));
         for (size_t i = 0; i < n; i++) {
-            double x = ((const double *)found->data)[i];
+            double x = ((const double *)data)[i];
             if (k % 2)
                 variable[i].high = x;
             else

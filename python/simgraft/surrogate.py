@@ -606,7 +606,7 @@ class Surrogate:
             "output/low": np.array([-np.inf if a is None else a for a, _ in out_limits], dtype=np.float64).reshape(n_out),
             "output/high": np.array([np.inf if b is None else b for _, b in out_limits], dtype=np.float64).reshape(n_out),
             "network/activation": _lines([name for name, _ in activations]),
-            "network/parameter": np.array([_activation_parameter(name) if p is None else p for name, p in activations], dtype=np.float64),
+            "network/parameter": np.array([_activation_parameter(n) if p is None else p for n, p in activations], dtype=np.float64),
             "domain/flags": domain["flags"],
             "domain/missing": domain["missing"],
             "domain/max_distance": np.array(domain["max_distance"], dtype=np.float64),
@@ -888,8 +888,13 @@ def _check_layers(layers, n_in, n_out):
         raise ValueError(f"weights[{len(layers) - 1}]: expected {n_out} outputs, which the decoder takes, got {n_in}")
 
 
+_ACTIVATION_PARAMETER = {name: parameter for name, parameter, *_ in _core.activations()}
+
+
 def _activation_parameter(name):
-    return {"leaky_relu": 0.01, "elu": 1.0}.get(name, 0.0)
+    if name not in _ACTIVATION_PARAMETER:
+        raise ValueError(f"activations: expected one of {', '.join(_ACTIVATION_PARAMETER)}, got {name!r}")
+    return _ACTIVATION_PARAMETER[name]
 
 
 def _lines(texts):

@@ -193,6 +193,11 @@ def test_networks_that_do_not_fit_are_refused(kernel, weights, biases, words):
         sg.Surrogate.from_network(kernel, weights, biases, ["linear"] * len(weights))
 
 
+def test_an_unknown_activation_is_refused(kernel):
+    with pytest.raises(ValueError, match="activations: expected one of linear, relu"):
+        sg.Surrogate.from_network(kernel, [np.ones((5, 2))], [np.zeros(2)], ["wavy"])
+
+
 def test_wrong_arrays_are_refused(surrogate, rows):
     with pytest.raises(TypeError, match="x: expected float64 array"):
         surrogate.evaluate(rows.astype(np.int64))
