@@ -7,11 +7,10 @@
 #include "bindings/bind_store.h"
 #include "surrogate/surrogate.h"
 
-/* ----------------------------------------------------------------------------------------------------------- programs */
+/* ----------------------------------------------------------------------------------------------- programs */
 
 typedef struct program_object {
-    PyObject_HEAD
-    sg_program *program;
+    PyObject_HEAD sg_program *program;
 } program_object;
 
 static PyObject *program_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
@@ -19,15 +18,16 @@ static PyObject *program_new(PyTypeObject *type, PyObject *arguments, PyObject *
     static char *names[] = {"n_in", "column", "op", "value", NULL};
     Py_ssize_t   n_in;
     PyObject    *column_object, *op_object, *value_object;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "nOOO:Program", names, &n_in, &column_object, &op_object, &value_object))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "nOOO:Program", names, &n_in, &column_object,
+                                     &op_object, &value_object))
         return NULL;
-    sg_dims           dims   = {0};
-    program_object   *self   = NULL;
-    sg_program_column *list  = NULL;
-    sg_step          *steps  = NULL;
-    PyArrayObject    *column = sg_array_in(&dims, column_object, "column", NPY_INT32, "n_out 5", 0);
-    PyArrayObject    *op     = column ? sg_array_in(&dims, op_object, "op", NPY_INT32, "n_step", 0) : NULL;
-    PyArrayObject    *value  = op ? sg_array_in(&dims, value_object, "value", NPY_DOUBLE, "n_step 2", 0) : NULL;
+    sg_dims            dims   = {0};
+    program_object    *self   = NULL;
+    sg_program_column *list   = NULL;
+    sg_step           *steps  = NULL;
+    PyArrayObject     *column = sg_array_in(&dims, column_object, "column", NPY_INT32, "n_out 5", 0);
+    PyArrayObject     *op     = column ? sg_array_in(&dims, op_object, "op", NPY_INT32, "n_step", 0) : NULL;
+    PyArrayObject *value = op ? sg_array_in(&dims, value_object, "value", NPY_DOUBLE, "n_step 2", 0) : NULL;
     if (!value)
         goto done;
     size_t    n_out = (size_t)sg_dim(&dims, "n_out"), n_step = (size_t)sg_dim(&dims, "n_step");
@@ -46,7 +46,8 @@ static PyObject *program_new(PyTypeObject *type, PyObject *arguments, PyObject *
     for (size_t k = 0; k < n_step; k++)
         steps[k] = (sg_step){o[k], v[2 * k], v[2 * k + 1]};
     sg_program *program;
-    status = sg_program_create(n_in < 0 ? 0 : (size_t)n_in, n_out, list, n_step, steps, "program", &program, &error);
+    status = sg_program_create(n_in < 0 ? 0 : (size_t)n_in, n_out, list, n_step, steps, "program", &program,
+                               &error);
     if (status != SG_OK) {
         sg_raise(status, &error);
         goto done;
@@ -74,9 +75,15 @@ static void program_dealloc(PyObject *self)
 }
 
 /* Stride of dimension k in elements. */
-static ptrdiff_t stride(PyArrayObject *array, int k) { return PyArray_STRIDE(array, k) / PyArray_ITEMSIZE(array); }
+static ptrdiff_t stride(PyArrayObject *array, int k)
+{
+    return PyArray_STRIDE(array, k) / PyArray_ITEMSIZE(array);
+}
 
-static int is_single(PyObject *object) { return PyArray_Check(object) && PyArray_TYPE((PyArrayObject *)object) == NPY_FLOAT; }
+static int is_single(PyObject *object)
+{
+    return PyArray_Check(object) && PyArray_TYPE((PyArrayObject *)object) == NPY_FLOAT;
+}
 
 static PyObject *program_run(PyObject *object, PyObject *arguments)
 {
@@ -88,20 +95,22 @@ static PyObject *program_run(PyObject *object, PyObject *arguments)
     sg_dims dims = {0};
     sg_dim_set(&dims, "n_in", (npy_intp)program->n_in);
     sg_dim_set(&dims, "n_out", (npy_intp)program->n_out);
-    PyArrayObject *in = sg_array_in(&dims, in_object, "x", single_in ? NPY_FLOAT : NPY_DOUBLE, "n n_in", SG_STRIDED);
-    PyArrayObject *out =
-        in ? sg_array_out(&dims, out_object, "out", single_out ? NPY_FLOAT : NPY_DOUBLE, "n n_out", SG_STRIDED) : NULL;
+    PyArrayObject *in =
+        sg_array_in(&dims, in_object, "x", single_in ? NPY_FLOAT : NPY_DOUBLE, "n n_in", SG_STRIDED);
+    PyArrayObject *out = in ? sg_array_out(&dims, out_object, "out", single_out ? NPY_FLOAT : NPY_DOUBLE,
+                                           "n n_out", SG_STRIDED)
+                            : NULL;
     if (!out || sg_array_separate(in, "x", out, "out")) {
         Py_XDECREF(in);
         Py_XDECREF(out);
         return NULL;
     }
-    size_t      n    = (size_t)sg_dim(&dims, "n");
-    const void *from = PyArray_DATA(in);
-    void       *to   = PyArray_DATA(out);
-    ptrdiff_t   in_row = stride(in, 0), in_col = stride(in, 1), out_row = stride(out, 0), out_col = stride(out, 1);
-    Py_BEGIN_ALLOW_THREADS
-    sg_isa isa = sg_cpu_isa();
+    size_t                        n      = (size_t)sg_dim(&dims, "n");
+    const void                   *from   = PyArray_DATA(in);
+    void                         *to     = PyArray_DATA(out);
+    ptrdiff_t                     in_row = stride(in, 0), in_col = stride(in, 1), out_row = stride(out, 0),
+                                  out_col = stride(out, 1);
+    Py_BEGIN_ALLOW_THREADS sg_isa isa     = sg_cpu_isa();
     if (single_in && single_out)
         sg_encode_kernels_f32_pick(isa)->sss(program, n, from, in_row, in_col, to, out_row, out_col);
     else if (single_in)
@@ -110,8 +119,7 @@ static PyObject *program_run(PyObject *object, PyObject *arguments)
         sg_encode_kernels_f64_pick(isa)->dds(program, n, from, in_row, in_col, to, out_row, out_col);
     else
         sg_encode_kernels_f64_pick(isa)->ddd(program, n, from, in_row, in_col, to, out_row, out_col);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(in);
+    Py_END_ALLOW_THREADS Py_DECREF(in);
     return (PyObject *)out;
 }
 
@@ -139,7 +147,8 @@ static PyObject *program_explain(PyObject *object, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "OO!n:explain", &in_object, &PyList_Type, &labels, &first_row))
         return NULL;
     if ((size_t)PyList_GET_SIZE(labels) != program->n_in)
-        return PyErr_Format(PyExc_ValueError, "labels: expected %zu names, got %zd", program->n_in, PyList_GET_SIZE(labels));
+        return PyErr_Format(PyExc_ValueError, "labels: expected %zu names, got %zd", program->n_in,
+                            PyList_GET_SIZE(labels));
     sg_dims dims = {0};
     sg_dim_set(&dims, "n_in", (npy_intp)program->n_in);
     PyArrayObject *in = sg_array_in(&dims, in_object, "x", NPY_DOUBLE, "n n_in", SG_STRIDED);
@@ -154,8 +163,8 @@ static PyObject *program_explain(PyObject *object, PyObject *arguments)
             status = SG_ERR_TYPE;
     }
     if (status == SG_OK)
-        status = sg_program_explain(program, (size_t)PyArray_DIM(in, 0), PyArray_DATA(in), stride(in, 0), stride(in, 1), label,
-                                    (size_t)first_row, &error);
+        status = sg_program_explain(program, (size_t)PyArray_DIM(in, 0), PyArray_DATA(in), stride(in, 0),
+                                    stride(in, 1), label, (size_t)first_row, &error);
     sg_free(label);
     Py_DECREF(in);
     if (status != SG_OK)
@@ -165,10 +174,13 @@ static PyObject *program_explain(PyObject *object, PyObject *arguments)
 
 static PyMethodDef program_methods[] = {
     {"run", program_run, METH_VARARGS,
-     "run(x, out) -> out\n\nx: (n, n_in), out: (n, n_out), float32 or float64, any strides. Computes in double unless both are float32."},
-    {"reference", program_reference, METH_O, "reference(x) -> (n, n_out) float64\n\nThe plain version with libm; for tests."},
+     "run(x, out) -> out\n\nx: (n, n_in), out: (n, n_out), float32 or float64, any strides. Computes in "
+     "double unless both are float32."},
+    {"reference", program_reference, METH_O,
+     "reference(x) -> (n, n_out) float64\n\nThe plain version with libm; for tests."},
     {"explain", program_explain, METH_VARARGS,
-     "explain(x, labels, first_row)\n\nRaise for the first value that cannot be encoded; do nothing when there is none."},
+     "explain(x, labels, first_row)\n\nRaise for the first value that cannot be encoded; do nothing when "
+     "there is none."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -176,10 +188,12 @@ static PyType_Slot program_slots[] = {
     {Py_tp_new, program_new},
     {Py_tp_dealloc, program_dealloc},
     {Py_tp_methods, program_methods},
-    {Py_tp_doc, "Program(n_in, column, op, value)\n\nElementary steps from columns to columns; see csrc/surrogate/encode.h."},
+    {Py_tp_doc, "Program(n_in, column, op, value)\n\nElementary steps from columns to columns; see "
+                "csrc/surrogate/encode.h."},
     {0, NULL},
 };
-static PyType_Spec program_spec = {"simgraft._core.Program", sizeof(program_object), 0, Py_TPFLAGS_DEFAULT, program_slots};
+static PyType_Spec program_spec = {"simgraft._core.Program", sizeof(program_object), 0, Py_TPFLAGS_DEFAULT,
+                                   program_slots};
 
 static PyObject *step_table(PyObject *self, PyObject *ignored)
 {
@@ -194,11 +208,10 @@ static PyObject *step_table(PyObject *self, PyObject *ignored)
     return table;
 }
 
-/* --------------------------------------------------------------------------------------------------------- surrogates */
+/* --------------------------------------------------------------------------------------------- surrogates */
 
 typedef struct surrogate_object {
-    PyObject_HEAD
-    sg_surrogate *surrogate;
+    PyObject_HEAD sg_surrogate *surrogate;
 } surrogate_object;
 
 static PyObject *surrogate_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
@@ -240,10 +253,10 @@ typedef struct evaluation {
     const char         *in;
     char               *out;
     ptrdiff_t           in_row, in_col, out_row, out_col;
-    char               *workspace;  /* workspace_bytes for each thread */
+    char               *workspace; /* workspace_bytes for each thread */
     size_t              workspace_bytes;
-    sg_guard           *guard;      /* per chunk, or NULL */
-    size_t             *counts;     /* (n_in) per thread, or NULL */
+    sg_guard           *guard;  /* per chunk, or NULL */
+    size_t             *counts; /* (n_in) per thread, or NULL */
     size_t              n_in;
     sg_poll             poll;
 } evaluation;
@@ -253,17 +266,19 @@ static int evaluate_chunk(void *context, size_t block, int thread)
     evaluation *e = context;
     if (thread == 0 && block > 0 && sg_poll_due(&e->poll, (double)block, 0))
         return SG_ERR_INTERRUPTED;
-    size_t    row  = block * e->chunk, n = e->n - row < e->chunk ? e->n - row : e->chunk;
-    size_t    size = e->single ? sizeof(float) : sizeof(double);
-    void     *out  = e->out + (ptrdiff_t)row * e->out_row * (ptrdiff_t)size;
-    const void *in = e->in + (ptrdiff_t)row * e->in_row * (ptrdiff_t)size;
-    void     *workspace = e->workspace + (size_t)thread * e->workspace_bytes;
-    sg_guard *guard     = e->guard ? e->guard + block : NULL;
+    size_t      row = block * e->chunk, n = e->n - row < e->chunk ? e->n - row : e->chunk;
+    size_t      size      = e->single ? sizeof(float) : sizeof(double);
+    void       *out       = e->out + (ptrdiff_t)row * e->out_row * (ptrdiff_t)size;
+    const void *in        = e->in + (ptrdiff_t)row * e->in_row * (ptrdiff_t)size;
+    void       *workspace = e->workspace + (size_t)thread * e->workspace_bytes;
+    sg_guard   *guard     = e->guard ? e->guard + block : NULL;
     if (guard && e->counts)
         guard->outside_of_input = e->counts + (size_t)thread * e->n_in;
     if (e->single)
-        return (int)sg_surrogate_eval_f32(e->surrogate, n, in, e->in_row, e->in_col, out, e->out_row, e->out_col, workspace, guard);
-    return (int)sg_surrogate_eval_f64(e->surrogate, n, in, e->in_row, e->in_col, out, e->out_row, e->out_col, workspace, guard);
+        return (int)sg_surrogate_eval_f32(e->surrogate, n, in, e->in_row, e->in_col, out, e->out_row,
+                                          e->out_col, workspace, guard);
+    return (int)sg_surrogate_eval_f64(e->surrogate, n, in, e->in_row, e->in_col, out, e->out_row, e->out_col,
+                                      workspace, guard);
 }
 
 /* Sums the guards of the chunks into the first one, in order. */
@@ -292,12 +307,14 @@ static PyObject *guard_result(const sg_surrogate *surrogate, const sg_guard *gua
     sg_guard_explain(surrogate, guard, &error);
     return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:s}", "n_rows", (Py_ssize_t)guard->n_rows, "n_outside",
                          (Py_ssize_t)guard->n_outside, "n_box", (Py_ssize_t)guard->n_box, "n_density",
-                         (Py_ssize_t)guard->n_density, "n_not_finite", (Py_ssize_t)guard->n_not_finite, "first", error.message);
+                         (Py_ssize_t)guard->n_density, "n_not_finite", (Py_ssize_t)guard->n_not_finite,
+                         "first", error.message);
 }
 
 #define CHUNK 1536 /* rows: eight blocks, some hundred microseconds of work */
 
-/* evaluate(x, out, policy, flags, counts, num_threads): policy -1 for no guard, else sg_guard_policy (not the fallback). */
+/* evaluate(x, out, policy, flags, counts, num_threads): policy -1 for no guard, else sg_guard_policy (not
+ * the fallback). */
 static PyObject *surrogate_evaluate(PyObject *object, PyObject *const *argument, Py_ssize_t n_arguments)
 {
     const sg_surrogate *surrogate = ((surrogate_object *)object)->surrogate;
@@ -308,19 +325,22 @@ static PyObject *surrogate_evaluate(PyObject *object, PyObject *const *argument,
         return NULL;
     sg_surrogate_info info   = sg_surrogate_describe(surrogate);
     int               single = is_single(argument[0]), type = single ? NPY_FLOAT : NPY_DOUBLE;
-    sg_dims           dims   = {0};
+    sg_dims           dims = {0};
     sg_dim_set(&dims, "n_in", (npy_intp)info.n_in);
     sg_dim_set(&dims, "n_out", (npy_intp)info.n_out);
-    PyArrayObject *in = sg_array_in(&dims, argument[0], "x", type, "n n_in", SG_STRIDED), *out = NULL, *flags = NULL, *counts = NULL;
-    PyObject      *result = NULL;
-    sg_guard       one, *guard = NULL;
-    char          *workspace     = NULL;
-    size_t        *thread_counts = NULL;
-    if (!in || !(out = sg_array_out(&dims, argument[1], "out", type, "n n_out", SG_STRIDED)) || sg_array_separate(in, "x", out, "out"))
+    PyArrayObject *in = sg_array_in(&dims, argument[0], "x", type, "n n_in", SG_STRIDED), *out = NULL,
+                  *flags = NULL, *counts = NULL;
+    PyObject *result = NULL;
+    sg_guard  one, *guard = NULL;
+    char     *workspace     = NULL;
+    size_t   *thread_counts = NULL;
+    if (!in || !(out = sg_array_out(&dims, argument[1], "out", type, "n n_out", SG_STRIDED)) ||
+        sg_array_separate(in, "x", out, "out"))
         goto done;
     if (argument[3] != Py_None && !(flags = sg_array_out(&dims, argument[3], "flags", NPY_UINT8, "n", 0)))
         goto done;
-    if (argument[4] != Py_None && !(counts = sg_array_out(&dims, argument[4], "counts", NPY_INT64, "n_in", 0)))
+    if (argument[4] != Py_None &&
+        !(counts = sg_array_out(&dims, argument[4], "counts", NPY_INT64, "n_in", 0)))
         goto done;
 
     size_t n = (size_t)sg_dim(&dims, "n"), chunk = CHUNK;
@@ -340,25 +360,38 @@ static PyObject *surrogate_evaluate(PyObject *object, PyObject *const *argument,
             guard[i].row_flags = flags ? (uint8_t *)PyArray_DATA(flags) + i * chunk : NULL;
         }
         if (status == SG_OK && counts)
-            status = sg_alloc_array(&thread_counts, (size_t)n_threads * info.n_in, sizeof(size_t), "counts", &error);
+            status = sg_alloc_array(&thread_counts, (size_t)n_threads * info.n_in, sizeof(size_t), "counts",
+                                    &error);
     }
     size_t bytes = sg_round_up(sg_surrogate_workspace_bytes(surrogate), SG_ALIGNMENT);
     if (status == SG_OK) {
         workspace = sg_alloc(bytes * (size_t)n_threads);
         if (!workspace)
-            status = sg_fail(&error, SG_ERR_MEMORY, "workspace", "could not allocate %d x %zu bytes", n_threads, bytes);
+            status = sg_fail(&error, SG_ERR_MEMORY, "workspace", "could not allocate %d x %zu bytes",
+                             n_threads, bytes);
     }
     if (status != SG_OK) {
         sg_raise(status, &error);
         goto done;
     }
-    evaluation e = {surrogate, n, chunk, single, PyArray_BYTES(in), PyArray_BYTES(out), stride(in, 0), stride(in, 1),
-                    stride(out, 0), stride(out, 1), workspace, bytes, guard, thread_counts, info.n_in, sg_python_poll(Py_None)};
-    Py_BEGIN_ALLOW_THREADS
-    status = (sg_status)sg_threads_blocks(n_chunks, n_threads, evaluate_chunk, &e);
-    Py_END_ALLOW_THREADS
-    if (guard)
-        merge(guard, n_chunks);
+    evaluation             e      = {surrogate,
+                                     n,
+                                     chunk,
+                                     single,
+                                     PyArray_BYTES(in),
+                                     PyArray_BYTES(out),
+                                     stride(in, 0),
+                                     stride(in, 1),
+                                     stride(out, 0),
+                                     stride(out, 1),
+                                     workspace,
+                                     bytes,
+                                     guard,
+                                     thread_counts,
+                                     info.n_in,
+                                     sg_python_poll(Py_None)};
+    Py_BEGIN_ALLOW_THREADS status = (sg_status)sg_threads_blocks(n_chunks, n_threads, evaluate_chunk, &e);
+    Py_END_ALLOW_THREADS if (guard) merge(guard, n_chunks);
     if (status != SG_OK) {
         if (guard && guard->first_flags && (status == SG_ERR_DOMAIN || status == SG_ERR_NOT_FINITE))
             status = sg_guard_explain(surrogate, guard, &error);
@@ -393,9 +426,9 @@ static PyObject *surrogate_distance(PyObject *object, PyObject *argument)
         void     *workspace = sg_alloc(sg_surrogate_workspace_bytes(surrogate));
         sg_status status    = SG_ERR_MEMORY;
         if (workspace) {
-            Py_BEGIN_ALLOW_THREADS
-            status = sg_surrogate_distance_f64(surrogate, (size_t)PyArray_DIM(in, 0), PyArray_DATA(in), stride(in, 0), stride(in, 1),
-                                               PyArray_DATA(out), workspace, &error);
+            Py_BEGIN_ALLOW_THREADS status =
+                sg_surrogate_distance_f64(surrogate, (size_t)PyArray_DIM(in, 0), PyArray_DATA(in),
+                                          stride(in, 0), stride(in, 1), PyArray_DATA(out), workspace, &error);
             Py_END_ALLOW_THREADS
         }
         sg_free(workspace);
@@ -408,7 +441,8 @@ static PyObject *surrogate_distance(PyObject *object, PyObject *argument)
     return (PyObject *)out;
 }
 
-static PyObject *variables(const sg_surrogate *surrogate, size_t n, sg_surrogate_variable (*get)(const sg_surrogate *, size_t))
+static PyObject *variables(const sg_surrogate *surrogate, size_t n,
+                           sg_surrogate_variable (*get)(const sg_surrogate *, size_t))
 {
     PyObject *list = PyList_New((Py_ssize_t)n);
     for (size_t i = 0; list && i < n; i++) {
@@ -434,20 +468,23 @@ static PyObject *surrogate_describe(PyObject *object, PyObject *ignored)
         Py_XDECREF(in);
         return NULL;
     }
-    return Py_BuildValue("{s:s,s:s,s:n,s:n,s:n,s:d,s:i,s:O,s:d,s:s,s:O,s:n,s:N,s:N}", "name", info.name, "version", info.version,
-                         "n_in", (Py_ssize_t)info.n_in, "n_out", (Py_ssize_t)info.n_out, "n_parameters",
-                         (Py_ssize_t)info.n_parameters, "flops_per_row", info.flops_per_row, "network_bits", info.network_bits,
-                         "has_domain", info.has_domain ? Py_True : Py_False, "max_distance", info.max_distance, "isa",
-                         sg_surrogate_isa(surrogate), "folded", sg_surrogate_is_folded(surrogate) ? Py_True : Py_False,
-                         "workspace_bytes", (Py_ssize_t)sg_surrogate_workspace_bytes(surrogate), "inputs", in, "outputs", out);
+    return Py_BuildValue(
+        "{s:s,s:s,s:n,s:n,s:n,s:d,s:i,s:O,s:d,s:s,s:O,s:n,s:N,s:N}", "name", info.name, "version",
+        info.version, "n_in", (Py_ssize_t)info.n_in, "n_out", (Py_ssize_t)info.n_out, "n_parameters",
+        (Py_ssize_t)info.n_parameters, "flops_per_row", info.flops_per_row, "network_bits", info.network_bits,
+        "has_domain", info.has_domain ? Py_True : Py_False, "max_distance", info.max_distance, "isa",
+        sg_surrogate_isa(surrogate), "folded", sg_surrogate_is_folded(surrogate) ? Py_True : Py_False,
+        "workspace_bytes", (Py_ssize_t)sg_surrogate_workspace_bytes(surrogate), "inputs", in, "outputs", out);
 }
 
 static PyMethodDef surrogate_methods[] = {
     {"evaluate", SG_METHOD(surrogate_evaluate), METH_FASTCALL,
      "evaluate(x, out, policy, flags, counts, num_threads) -> dict or None\n\n"
-     "x (n, n_in) and out (n, n_out): both float32 or both float64, any strides. policy: -1 no guard, 0 count, 1 stop.\n"
+     "x (n, n_in) and out (n, n_out): both float32 or both float64, any strides. policy: -1 no guard, 0 "
+     "count, 1 stop.\n"
      "flags: (n,) uint8 or None; counts: (n_in,) int64, added to, or None."},
-    {"distance", surrogate_distance, METH_O, "distance(x) -> (n,) float64\n\nMahalanobis distance of each row to the training data."},
+    {"distance", surrogate_distance, METH_O,
+     "distance(x) -> (n,) float64\n\nMahalanobis distance of each row to the training data."},
     {"describe", surrogate_describe, METH_NOARGS, "describe() -> dict"},
     {NULL, NULL, 0, NULL},
 };
@@ -459,7 +496,8 @@ static PyType_Slot surrogate_slots[] = {
     {Py_tp_doc, "Surrogate(entries)\n\nFrom the entries of a surrogate file; see docs/files.md."},
     {0, NULL},
 };
-static PyType_Spec surrogate_spec = {"simgraft._core.Surrogate", sizeof(surrogate_object), 0, Py_TPFLAGS_DEFAULT, surrogate_slots};
+static PyType_Spec surrogate_spec = {"simgraft._core.Surrogate", sizeof(surrogate_object), 0,
+                                     Py_TPFLAGS_DEFAULT, surrogate_slots};
 
 static PyMethodDef methods[] = {
     {"encode_steps", step_table, METH_NOARGS, "encode_steps() -> dict of step name -> number"},

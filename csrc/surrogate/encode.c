@@ -16,7 +16,7 @@ static const char *const step_name[SG_STEP_COUNT] = {
 
 const char *sg_step_name(int op) { return op >= 0 && op < SG_STEP_COUNT ? step_name[op] : "?"; }
 
-/* ---------------------------------------------------------------------------------------------------------- building */
+/* ----------------------------------------------------------------------------------------------- building */
 
 static sg_status check_step(size_t j, const sg_step *step, size_t n_in, const char *what, sg_error *error)
 {
@@ -38,28 +38,33 @@ static sg_status check_step(size_t j, const sg_step *step, size_t n_in, const ch
     case SG_STEP_FILL: ok = isfinite(b); break;
     case SG_STEP_CLIP: ok = a <= b; break;
     case SG_STEP_UNMASK: ok = b >= 0 && b < (double)n_in && b == floor(b); break;
-    default: return sg_fail(error, SG_ERR_VALUE, what, "column %zu has a step of unknown kind %d", j, (int)step->op);
+    default:
+        return sg_fail(error, SG_ERR_VALUE, what, "column %zu has a step of unknown kind %d", j,
+                       (int)step->op);
     }
     if (!ok)
-        return sg_fail(error, SG_ERR_VALUE, what, "step %s of column %zu has parameters %g and %g, which are not allowed",
+        return sg_fail(error, SG_ERR_VALUE, what,
+                       "step %s of column %zu has parameters %g and %g, which are not allowed",
                        step_name[step->op], j, a, b);
     return SG_OK;
 }
 
-static sg_status check(size_t n_in, size_t n_out, const sg_program_column *column, size_t n_step, const sg_step *step,
-                       const char *what, sg_error *error)
+static sg_status check(size_t n_in, size_t n_out, const sg_program_column *column, size_t n_step,
+                       const sg_step *step, const char *what, sg_error *error)
 {
     for (size_t j = 0; j < n_out; j++) {
         const sg_program_column *c = column + j;
         if (c->gather < 0 || c->gather >= SG_GATHER_COUNT)
-            return sg_fail(error, SG_ERR_VALUE, what, "column %zu has a gather of unknown kind %d", j, (int)c->gather);
+            return sg_fail(error, SG_ERR_VALUE, what, "column %zu has a gather of unknown kind %d", j,
+                           (int)c->gather);
         int need = c->gather == SG_GATHER_COLUMN ? 1 : c->gather == SG_GATHER_ANGLE ? 2 : c->n;
         if (c->n != need || c->n < 1 || c->first < 0 || (size_t)c->first + (size_t)c->n > n_in)
-            return sg_fail(error, SG_ERR_VALUE, what, "column %zu reads %d source columns from %d, there are %zu", j,
-                           (int)c->n, (int)c->first, n_in);
+            return sg_fail(error, SG_ERR_VALUE, what,
+                           "column %zu reads %d source columns from %d, there are %zu", j, (int)c->n,
+                           (int)c->first, n_in);
         if (c->step < 0 || c->n_step < 0 || (size_t)c->step + (size_t)c->n_step > n_step)
-            return sg_fail(error, SG_ERR_VALUE, what, "column %zu has steps %d ... %d, there are %zu", j, (int)c->step,
-                           (int)(c->step + c->n_step - 1), n_step);
+            return sg_fail(error, SG_ERR_VALUE, what, "column %zu has steps %d ... %d, there are %zu", j,
+                           (int)c->step, (int)(c->step + c->n_step - 1), n_step);
         for (int s = 0; s < c->n_step; s++)
             SG_TRY(check_step(j, step + c->step + s, n_in, what, error));
     }
@@ -70,7 +75,8 @@ static sg_status check(size_t n_in, size_t n_out, const sg_program_column *colum
 static int continues(const sg_program *program, size_t j)
 {
     const sg_program_column *a = program->column + j - 1, *b = a + 1;
-    if (a->gather != SG_GATHER_COLUMN || b->gather != SG_GATHER_COLUMN || b->first != a->first + 1 || a->n_step != b->n_step)
+    if (a->gather != SG_GATHER_COLUMN || b->gather != SG_GATHER_COLUMN || b->first != a->first + 1 ||
+        a->n_step != b->n_step)
         return 0;
     for (int s = 0; s < a->n_step; s++) {
         const sg_step *p = program->step + a->step + s, *q = program->step + b->step + s;
@@ -93,7 +99,8 @@ void sg_program_free(sg_program *program)
     sg_free(program);
 }
 
-static sg_status fill(sg_program *p, const sg_program_column *column, const sg_step *step, const char *what, sg_error *error)
+static sg_status fill(sg_program *p, const sg_program_column *column, const sg_step *step, const char *what,
+                      sg_error *error)
 {
     size_t n_value = 0;
     for (size_t j = 0; j < p->n_out; j++)
@@ -127,16 +134,16 @@ static sg_status fill(sg_program *p, const sg_program_column *column, const sg_s
     return SG_OK;
 }
 
-sg_status sg_program_create(size_t n_in, size_t n_out, const sg_program_column *column, size_t n_step, const sg_step *step,
-                            const char *what, sg_program **program, sg_error *error)
+sg_status sg_program_create(size_t n_in, size_t n_out, const sg_program_column *column, size_t n_step,
+                            const sg_step *step, const char *what, sg_program **program, sg_error *error)
 {
     *program = NULL;
     SG_TRY(check(n_in, n_out, column, n_step, step, what, error));
     sg_program *p;
     SG_TRY(sg_alloc_array(&p, 1, sizeof *p, what, error));
-    p->n_in   = n_in;
-    p->n_out  = n_out;
-    p->n_step = n_step;
+    p->n_in          = n_in;
+    p->n_out         = n_out;
+    p->n_step        = n_step;
     sg_status status = fill(p, column, step, what, error);
     if (status != SG_OK) {
         sg_program_free(p);
@@ -174,7 +181,8 @@ int sg_program_starts_affine(const sg_program *program)
     return 1;
 }
 
-sg_status sg_program_drop_affine(const sg_program *program, double *scale, double *shift, sg_program **rest, sg_error *error)
+sg_status sg_program_drop_affine(const sg_program *program, double *scale, double *shift, sg_program **rest,
+                                 sg_error *error)
 {
     *rest = NULL;
     if (!sg_program_starts_affine(program))
@@ -189,13 +197,13 @@ sg_status sg_program_drop_affine(const sg_program *program, double *scale, doubl
         column[j].step++;
         column[j].n_step--;
     }
-    sg_status status = sg_program_create(program->n_in, program->n_out, column, program->n_step, program->step, "program",
-                                         rest, error);
+    sg_status status = sg_program_create(program->n_in, program->n_out, column, program->n_step,
+                                         program->step, "program", rest, error);
     sg_free(column);
     return status;
 }
 
-/* --------------------------------------------------------------------------------------------------------- reference */
+/* ---------------------------------------------------------------------------------------------- reference */
 
 static int is_missing(double x, double missing) { return x == missing || (isnan(x) && isnan(missing)); }
 
@@ -267,8 +275,8 @@ static const char *step_needs(const sg_step *step, double x)
     return NULL;
 }
 
-sg_status sg_program_explain(const sg_program *program, size_t n_rows, const double *in, ptrdiff_t in_row, ptrdiff_t in_col,
-                             const char *const *label, size_t first_row, sg_error *error)
+sg_status sg_program_explain(const sg_program *program, size_t n_rows, const double *in, ptrdiff_t in_row,
+                             ptrdiff_t in_col, const char *const *label, size_t first_row, sg_error *error)
 {
     for (size_t row = 0; row < n_rows; row++)
         for (size_t j = 0; j < program->n_out; j++) {
@@ -283,25 +291,31 @@ sg_status sg_program_explain(const sg_program *program, size_t n_rows, const dou
                                            ? in[(ptrdiff_t)row * in_row + (ptrdiff_t)step->b * in_col]
                                            : 1;
                 if (needs && !isnan(source) && !isinf(source))
-                    return sg_fail(error, SG_ERR_DOMAIN, label[column->first], "value %g in row %zu: %s", source,
-                                   first_row + row, needs);
+                    return sg_fail(error, SG_ERR_DOMAIN, label[column->first], "value %g in row %zu: %s",
+                                   source, first_row + row, needs);
                 x = sg_step_reference(step, x, mask);
             }
             if (isnan(x) || isinf(x)) {
                 if (isnan(source) || isinf(source))
-                    return sg_fail(error, SG_ERR_NOT_FINITE, label[column->first], "row %zu is %s", first_row + row,
-                                   isnan(source) ? "NaN" : "infinite");
-                return sg_fail(error, SG_ERR_DOMAIN, label[column->first], "value %g in row %zu: the result is not finite",
-                               source, first_row + row);
+                    return sg_fail(error, SG_ERR_NOT_FINITE, label[column->first], "row %zu is %s",
+                                   first_row + row, isnan(source) ? "NaN" : "infinite");
+                return sg_fail(error, SG_ERR_DOMAIN, label[column->first],
+                               "value %g in row %zu: the result is not finite", source, first_row + row);
             }
         }
     return SG_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- picks */
+/* -------------------------------------------------------------------------------------------------- picks */
 
 SG_ISA_DECLARE(sg_encode_kernels_f32, sg_surrogate_encode_f32);
 SG_ISA_DECLARE(sg_encode_kernels_f64, sg_surrogate_encode_f64);
 
-const sg_encode_kernels_f32 *sg_encode_kernels_f32_pick(sg_isa isa) { return SG_ISA_PICK(sg_surrogate_encode_f32, isa); }
-const sg_encode_kernels_f64 *sg_encode_kernels_f64_pick(sg_isa isa) { return SG_ISA_PICK(sg_surrogate_encode_f64, isa); }
+const sg_encode_kernels_f32 *sg_encode_kernels_f32_pick(sg_isa isa)
+{
+    return SG_ISA_PICK(sg_surrogate_encode_f32, isa);
+}
+const sg_encode_kernels_f64 *sg_encode_kernels_f64_pick(sg_isa isa)
+{
+    return SG_ISA_PICK(sg_surrogate_encode_f64, isa);
+}

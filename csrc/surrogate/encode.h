@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Programs that map columns of one table to columns of another: the encoder (physical inputs to network inputs) and the decoder
- * (network outputs to physical outputs) of a surrogate. One output column gathers one source column (or a few: angle from sine
- * and cosine, category from a one-hot group) and sends it through a chain of elementary steps.
+ * Programs that map columns of one table to columns of another: the encoder (physical inputs to network
+ * inputs) and the decoder (network outputs to physical outputs) of a surrogate. One output column gathers
+ * one source column (or a few: angle from sine and cosine, category from a one-hot group) and sends it
+ * through a chain of elementary steps.
  *
- * Training batches, the domain guard and fused inference all run the same code, so what was trained is what runs. Each element
- * goes through its steps alone: its bits depend neither on the batch nor on the strides, threads or (v3, v4) instruction set.
+ * Training batches, the domain guard and fused inference all run the same code, so what was trained is
+ * what runs. Each element goes through its steps alone: its bits depend neither on the batch nor on the
+ * strides, threads or (v3, v4) instruction set.
  */
 #ifndef SG_SURROGATE_ENCODE_H
 #define SG_SURROGATE_ENCODE_H
@@ -16,22 +18,23 @@
 #include "base/cpu.h"
 #include "base/error.h"
 
-/* X(name, number, text, what it does to x with the parameters a and b). The numbers are stored in surrogate files. */
-#define SG_STEP_LIST(X)                                                                                          \
-    X(SG_STEP_STANDARDISE, 0, "standardise", "(x - a) b")                                                        \
-    X(SG_STEP_AFFINE, 1, "affine", "a x + b, one rounding")                                                      \
-    X(SG_STEP_LOG, 2, "log", "ln x")                                                                             \
-    X(SG_STEP_EXP, 3, "exp", "e^x")                                                                              \
-    X(SG_STEP_ROOT, 4, "root", "x^(1/a), a = 2 ... 64; square roots where a is a power of two")                  \
-    X(SG_STEP_POWER, 5, "power", "x^a, a = 1 ... 64, by repeated squaring")                                      \
-    X(SG_STEP_SIGNED_LOG, 6, "signed_log", "sign(x) ln(1 + |x| / a)")                                            \
-    X(SG_STEP_SIGNED_EXP, 7, "signed_exp", "sign(x) a (e^|x| - 1)")                                              \
-    X(SG_STEP_SIN, 8, "sin", "sin(a x)")                                                                         \
-    X(SG_STEP_COS, 9, "cos", "cos(a x)")                                                                         \
-    X(SG_STEP_ONE_HOT, 10, "one_hot", "1 where x == a, else 0")                                                  \
-    X(SG_STEP_PRESENT, 11, "present", "0 where x is the missing value a (NaN is NaN here), else 1")              \
-    X(SG_STEP_FILL, 12, "fill", "b where x is the missing value a, else x")                                      \
-    X(SG_STEP_CLIP, 13, "clip", "a where x < a, b where x > b, else x (NaN stays)")                              \
+/* X(name, number, text, what it does to x with the parameters a and b). The numbers are stored in
+ * surrogate files. */
+#define SG_STEP_LIST(X)                                                                              \
+    X(SG_STEP_STANDARDISE, 0, "standardise", "(x - a) b")                                            \
+    X(SG_STEP_AFFINE, 1, "affine", "a x + b, one rounding")                                          \
+    X(SG_STEP_LOG, 2, "log", "ln x")                                                                 \
+    X(SG_STEP_EXP, 3, "exp", "e^x")                                                                  \
+    X(SG_STEP_ROOT, 4, "root", "x^(1/a), a = 2 ... 64; square roots where a is a power of two")      \
+    X(SG_STEP_POWER, 5, "power", "x^a, a = 1 ... 64, by repeated squaring")                          \
+    X(SG_STEP_SIGNED_LOG, 6, "signed_log", "sign(x) ln(1 + |x| / a)")                                \
+    X(SG_STEP_SIGNED_EXP, 7, "signed_exp", "sign(x) a (e^|x| - 1)")                                  \
+    X(SG_STEP_SIN, 8, "sin", "sin(a x)")                                                             \
+    X(SG_STEP_COS, 9, "cos", "cos(a x)")                                                             \
+    X(SG_STEP_ONE_HOT, 10, "one_hot", "1 where x == a, else 0")                                      \
+    X(SG_STEP_PRESENT, 11, "present", "0 where x is the missing value a (NaN is NaN here), else 1")  \
+    X(SG_STEP_FILL, 12, "fill", "b where x is the missing value a, else x")                          \
+    X(SG_STEP_CLIP, 13, "clip", "a where x < a, b where x > b, else x (NaN stays)")                  \
     X(SG_STEP_UNMASK, 14, "unmask", "a where source column b is below 0.5, else x")
 
 typedef enum sg_step_op {
@@ -50,7 +53,7 @@ typedef struct sg_step {
 typedef enum sg_gather {
     SG_GATHER_COLUMN,  /* x = source[first]                                             */
     SG_GATHER_ANGLE,   /* angle in [0, 2 pi) of (sin, cos) = (source[first], source[first + 1]) */
-    SG_GATHER_ARGMAX,  /* index 0 ... n-1 of the largest of source[first ... first + n - 1], the first one of equals */
+    SG_GATHER_ARGMAX,  /* index 0 ... n-1 of the largest of n sources, the first one of equals     */
     SG_GATHER_COUNT
 } sg_gather;
 
@@ -60,12 +63,12 @@ typedef struct sg_program_column {
     int32_t step, n_step; /* steps step ... step+n_step-1       */
 } sg_program_column;
 
-/* Neighbouring columns that run the same steps on neighbouring sources, with parameters laid out per step for vectors that
- * run across the columns. */
+/* Neighbouring columns that run the same steps on neighbouring sources, with parameters laid out per step
+ * for vectors that run across the columns. */
 typedef struct sg_program_run {
     size_t first, n;   /* output columns */
     size_t first_source;
-    size_t parameter;  /* of value_f32 and value_f64: step s of column first + j has a at parameter + 2 s n + j, b n further */
+    size_t parameter;  /* step s of column first + j has a at value[parameter + 2 s n + j], b n further */
     int    across;     /* plain gathers of neighbouring sources: may run across the columns of a row */
 } sg_program_run;
 
@@ -78,50 +81,54 @@ typedef struct sg_program {
     double            *value_f64;
 } sg_program;
 
-/* Copies and checks a program: sources and steps within range, parameters that make sense. what names it in messages
- * ("encoder"). Free with sg_program_free. */
+/* Copies and checks a program: sources and steps within range, parameters that make sense. what names it
+ * in messages ("encoder"). Free with sg_program_free. */
 sg_status sg_program_create(size_t n_in, size_t n_out, const sg_program_column *column, /* (n_out) */
                             size_t n_step, const sg_step *step,                          /* (n_step) */
                             const char *what, sg_program **program, sg_error *error);
 void      sg_program_free(sg_program *program);
 
-/* The program without the first step of every column, which is AFFINE throughout (n_out columns): scale and shift get its
- * parameters. For folding an output affine into the last layer. SG_ERR_VALUE when a column does not start with AFFINE. */
+/* The program without the first step of every column, which is AFFINE throughout (n_out columns): scale
+ * and shift get its parameters. For folding an output affine into the last layer. SG_ERR_VALUE when a
+ * column does not start with AFFINE. */
 int       sg_program_starts_affine(const sg_program *program);
-sg_status sg_program_drop_affine(const sg_program *program, double *scale, /* (n_out) */ double *shift, /* (n_out) */
+sg_status sg_program_drop_affine(const sg_program *program, double *scale,
+                                 /* (n_out) */ double *shift, /* (n_out) */
                                  sg_program **rest, sg_error *error);
 /* Non-zero when output column j is source column j unchanged for all j. */
 int sg_program_is_identity(const sg_program *program);
 
-/* Runs a program on n_rows rows. Element (row, column) of a table is at [row * row_stride + column * col_stride]; strides count
- * elements and may be negative. in and out must not overlap. The letters give in, arithmetic, out: dds reads double, computes
- * in double and rounds to float. */
+/* Runs a program on n_rows rows. Element (row, column) of a table is at [row * row_stride + column *
+ * col_stride]; strides count elements and may be negative. in and out must not overlap. The letters give
+ * in, arithmetic, out: dds reads double, computes in double and rounds to float. */
 typedef struct sg_encode_kernels_f32 {
-    void (*sss)(const sg_program *program, size_t n_rows, const float *in, ptrdiff_t in_row, ptrdiff_t in_col, float *out,
-                ptrdiff_t out_row, ptrdiff_t out_col);
+    void (*sss)(const sg_program *program, size_t n_rows, const float *in, ptrdiff_t in_row, ptrdiff_t in_col,
+                float *out, ptrdiff_t out_row, ptrdiff_t out_col);
 } sg_encode_kernels_f32;
 
 typedef struct sg_encode_kernels_f64 {
-    void (*ddd)(const sg_program *program, size_t n_rows, const double *in, ptrdiff_t in_row, ptrdiff_t in_col, double *out,
-                ptrdiff_t out_row, ptrdiff_t out_col);
-    void (*dds)(const sg_program *program, size_t n_rows, const double *in, ptrdiff_t in_row, ptrdiff_t in_col, float *out,
-                ptrdiff_t out_row, ptrdiff_t out_col);
-    void (*sdd)(const sg_program *program, size_t n_rows, const float *in, ptrdiff_t in_row, ptrdiff_t in_col, double *out,
-                ptrdiff_t out_row, ptrdiff_t out_col);
+    void (*ddd)(const sg_program *program, size_t n_rows, const double *in, ptrdiff_t in_row,
+                ptrdiff_t in_col, double *out, ptrdiff_t out_row, ptrdiff_t out_col);
+    void (*dds)(const sg_program *program, size_t n_rows, const double *in, ptrdiff_t in_row,
+                ptrdiff_t in_col, float *out, ptrdiff_t out_row, ptrdiff_t out_col);
+    void (*sdd)(const sg_program *program, size_t n_rows, const float *in, ptrdiff_t in_row, ptrdiff_t in_col,
+                double *out, ptrdiff_t out_row, ptrdiff_t out_col);
 } sg_encode_kernels_f64;
 
 const sg_encode_kernels_f32 *sg_encode_kernels_f32_pick(sg_isa isa);
 const sg_encode_kernels_f64 *sg_encode_kernels_f64_pick(sg_isa isa);
 
-/* The plain version with libm, one row in double; the oracle of the tests and the one that finds what went wrong. */
+/* The plain version with libm, one row in double; the oracle of the tests and the one that finds what went
+ * wrong. */
 double sg_step_reference(const sg_step *step, double x, double mask);
-void   sg_program_reference(const sg_program *program, const double *in /* (n_in) */, double *out /* (n_out) */);
+void   sg_program_reference(const sg_program *program, const double *in /* (n_in) */,
+                            double *out /* (n_out) */);
 
-/* Looks for the first row of in that the program cannot encode (log of a non-positive value, root of a negative one, NaN or
- * infinity that no mask covers) and says so: names the variable (label, (n_in)), the row (counted from first_row), the value.
- * SG_OK when every row can be encoded. */
-sg_status sg_program_explain(const sg_program *program, size_t n_rows, const double *in, ptrdiff_t in_row, ptrdiff_t in_col,
-                             const char *const *label, size_t first_row, sg_error *error);
+/* Looks for the first row of in that the program cannot encode (log of a non-positive value, root of a
+ * negative one, NaN or infinity that no mask covers) and says so: names the variable (label, (n_in)), the
+ * row (counted from first_row), the value. SG_OK when every row can be encoded. */
+sg_status sg_program_explain(const sg_program *program, size_t n_rows, const double *in, ptrdiff_t in_row,
+                             ptrdiff_t in_col, const char *const *label, size_t first_row, sg_error *error);
 
 const char *sg_step_name(int op);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Elementary steps on strips: a strip holds one column of up to STRIP rows, or up to STRIP neighbouring columns of one row.
- * Which of the two is chosen depends on the strides; the arithmetic of an element is the same. */
+/* Elementary steps on strips: a strip holds one column of up to STRIP rows, or up to STRIP neighbouring
+ * columns of one row. Which of the two is chosen depends on the strides; the arithmetic of an element is
+ * the same. */
 #include "base/simd.h"
 #include "base/vmath.h"
 
@@ -8,8 +9,9 @@
 
 #define STRIP 128 /* elements: half a kilobyte of floats, a multiple of every VL */
 
-/* Angle in [0, 2 pi) of the direction (c, s): a quintic of atan to 1e-3, then one correction by the sine of what is missing,
- * delta = asin(s cos t - c sin t) = d + d^3 / 6 + 3 d^5 / 40, whose error d^7 is below an ulp of double. */
+/* Angle in [0, 2 pi) of the direction (c, s): a quintic of atan to 1e-3, then one correction by the sine
+ * of what is missing, delta = asin(s cos t - c sin t) = d + d^3 / 6 + 3 d^5 / 40, whose error d^7 is below
+ * an ulp of double. */
 SG_INLINE vr angle(vr s, vr c)
 {
     vr as = vr_abs(s), ac = vr_abs(c);
@@ -17,11 +19,11 @@ SG_INLINE vr angle(vr s, vr c)
     vm none = vr_eq(high, vr_zero());
     high    = vr_select(none, vr_set1(R(1)), high);
     vr q = vr_div(low, high), q2 = vr_mul(q, q);
-    vr t = vr_fma(q2, vr_set1(R(0.079331)), vr_set1(R(-0.288679)));
-    t    = vr_mul(q, vr_fma(q2, t, vr_set1(R(0.995354))));
-    t    = vr_select(vr_lt(ac, as), vr_sub(vr_set1(R(1.57079632679489661923)), t), t);
-    t    = vr_select(vr_lt(c, vr_zero()), vr_sub(vr_set1(R(3.14159265358979323846)), t), t);
-    t    = vr_select(vr_lt(s, vr_zero()), vr_neg(t), t);
+    vr t  = vr_fma(q2, vr_set1(R(0.079331)), vr_set1(R(-0.288679)));
+    t     = vr_mul(q, vr_fma(q2, t, vr_set1(R(0.995354))));
+    t     = vr_select(vr_lt(ac, as), vr_sub(vr_set1(R(1.57079632679489661923)), t), t);
+    t     = vr_select(vr_lt(c, vr_zero()), vr_sub(vr_set1(R(3.14159265358979323846)), t), t);
+    t     = vr_select(vr_lt(s, vr_zero()), vr_neg(t), t);
     vr us = vr_div(s, high), uc = vr_div(c, high);
     vr norm = vr_sqrt(vr_fma(us, us, vr_mul(uc, uc)));
     norm    = vr_select(none, vr_set1(R(1)), norm);
@@ -35,10 +37,13 @@ SG_INLINE vr angle(vr s, vr c)
     return vr_select(vr_lt(t, vr_set1(R(6.28318530717958647693))), t, vr_zero());
 }
 
-SG_INLINE vm is_missing(vr x, vr missing) { return vm_or(vr_eq(x, missing), vm_and(vr_isnan(x), vr_isnan(missing))); }
+SG_INLINE vm is_missing(vr x, vr missing)
+{
+    return vm_or(vr_eq(x, missing), vm_and(vr_isnan(x), vr_isnan(missing)));
+}
 
-/* Sends n elements through one step, from x to y, which may be the same. The parameters are one pair for all elements, or one pair
- * per element. */
+/* Sends n elements through one step, from x to y, which may be the same. The parameters are one pair for
+ * all elements, or one pair per element. */
 #define EACH(expression)                                                    \
     do {                                                                    \
         size_t i = 0;                                                       \
@@ -59,8 +64,8 @@ SG_INLINE vm is_missing(vr x, vr missing) { return vm_or(vr_eq(x, missing), vm_a
     } while (0);                                                            \
     break
 
-SG_INLINE void apply(int op, size_t n, const real *x, real *y, const real *pa, const real *pb, const int per_element,
-                     const real *mask)
+SG_INLINE void apply(int op, size_t n, const real *x, real *y, const real *pa, const real *pb,
+                     const int per_element, const real *mask)
 {
     const vr zero = vr_zero(), one = vr_set1(R(1));
     switch (op) {
@@ -90,14 +95,16 @@ SG_INLINE void apply(int op, size_t n, const real *x, real *y, const real *pa, c
     }
 }
 
-/* Out of line: a call per strip costs little, two copies of all steps per pair of element types would cost much. */
-static __attribute__((noinline)) void apply_same(int op, size_t n, const real *x, real *y, const real *pa, const real *pb,
-                                                 const real *mask)
+/* Out of line: a call per strip costs little, two copies of all steps per pair of element types would cost
+ * much. */
+static __attribute__((noinline)) void apply_same(int op, size_t n, const real *x, real *y, const real *pa,
+                                                 const real *pb, const real *mask)
 {
     apply(op, n, x, y, pa, pb, 0, mask);
 }
 
-static __attribute__((noinline)) void apply_each(int op, size_t n, const real *x, real *y, const real *pa, const real *pb)
+static __attribute__((noinline)) void apply_each(int op, size_t n, const real *x, real *y, const real *pa,
+                                                 const real *pb)
 {
     apply(op, n, x, y, pa, pb, 1, x);
 }
@@ -111,10 +118,11 @@ static __attribute__((noinline)) void apply_each(int op, size_t n, const real *x
 /* A table of floats (single != 0) or doubles; single is a constant wherever these functions are inlined. */
 typedef struct {
     char     *data;
-    ptrdiff_t row, col;  /* strides in elements */
+    ptrdiff_t row, col; /* strides in elements */
 } table;
 
-SG_INLINE void load_strip(real *x, size_t n, table t, size_t row, size_t col, ptrdiff_t stride, const int single)
+SG_INLINE void load_strip(real *x, size_t n, table t, size_t row, size_t col, ptrdiff_t stride,
+                          const int single)
 {
     ptrdiff_t first = (ptrdiff_t)row * t.row + (ptrdiff_t)col * t.col;
     if (single)
@@ -127,7 +135,8 @@ SG_INLINE void load_strip(real *x, size_t n, table t, size_t row, size_t col, pt
         x[i] = 0;
 }
 
-SG_INLINE void store_strip(const real *x, size_t n, table t, size_t row, size_t col, ptrdiff_t stride, const int single)
+SG_INLINE void store_strip(const real *x, size_t n, table t, size_t row, size_t col, ptrdiff_t stride,
+                           const int single)
 {
     ptrdiff_t first = (ptrdiff_t)row * t.row + (ptrdiff_t)col * t.col;
     if (single)
@@ -139,8 +148,8 @@ SG_INLINE void store_strip(const real *x, size_t n, table t, size_t row, size_t 
 }
 
 /* Rows row ... row+n-1 of output column j. */
-SG_INLINE void run_down(const sg_program *program, const sg_program_run *run, size_t j, size_t row, size_t n, table in,
-                        table out, const int in_single, const int out_single)
+SG_INLINE void run_down(const sg_program *program, const sg_program_run *run, size_t j, size_t row, size_t n,
+                        table in, table out, const int in_single, const int out_single)
 {
     const sg_program_column *column = program->column + j;
     const real              *value  = VALUES(program) + run->parameter + (j - run->first);
@@ -174,9 +183,10 @@ SG_INLINE void run_down(const sg_program *program, const sg_program_run *run, si
     store_strip(x, n, out, row, j, out.row, out_single);
 }
 
-/* All columns of a run for one row; neighbours in memory. Elements of the arithmetic's own type are read and written in place. */
-SG_INLINE void run_across(const sg_program *program, const sg_program_run *run, size_t row, table in, table out,
-                          const int in_single, const int out_single)
+/* All columns of a run for one row; neighbours in memory. Elements of the arithmetic's own type are read
+ * and written in place. */
+SG_INLINE void run_across(const sg_program *program, const sg_program_run *run, size_t row, table in,
+                          table out, const int in_single, const int out_single)
 {
     const sg_program_column *column = program->column + run->first;
     const int                own_in = in_single == SG_REAL_IS_FLOAT, own_out = out_single == SG_REAL_IS_FLOAT;
@@ -208,7 +218,8 @@ SG_INLINE void run_program(const sg_program *program, size_t n_rows, table in, t
     int neighbours = in.col == 1 && out.col == 1;
     for (size_t r = 0; r < program->n_run; r++) {
         const sg_program_run *run = program->run + r;
-        /* Down the rows a column is gathered and scattered element by element, which pays when few columns share a program. */
+        /* Down the rows a column is gathered and scattered element by element, which pays when few columns
+         * share a program. */
         if (run->across && neighbours && (run->n >= 8 || n_rows < 8)) {
             for (size_t row = 0; row < n_rows; row++)
                 run_across(program, run, row, in, out, in_single, out_single);
@@ -216,16 +227,18 @@ SG_INLINE void run_program(const sg_program *program, size_t n_rows, table in, t
         }
         for (size_t j = run->first; j < run->first + run->n; j++)
             for (size_t row = 0; row < n_rows; row += STRIP)
-                run_down(program, run, j, row, n_rows - row < STRIP ? n_rows - row : STRIP, in, out, in_single, out_single);
+                run_down(program, run, j, row, n_rows - row < STRIP ? n_rows - row : STRIP, in, out,
+                         in_single, out_single);
     }
 }
 
 #if SG_REAL_IS_FLOAT
 
-static void run_sss(const sg_program *program, size_t n_rows, const float *in, ptrdiff_t in_row, ptrdiff_t in_col,
-                    float *out, ptrdiff_t out_row, ptrdiff_t out_col)
+static void run_sss(const sg_program *program, size_t n_rows, const float *in, ptrdiff_t in_row,
+                    ptrdiff_t in_col, float *out, ptrdiff_t out_row, ptrdiff_t out_col)
 {
-    run_program(program, n_rows, (table){(char *)in, in_row, in_col}, (table){(char *)out, out_row, out_col}, 1, 1);
+    run_program(program, n_rows, (table){(char *)in, in_row, in_col}, (table){(char *)out, out_row, out_col},
+                1, 1);
 }
 
 extern const sg_encode_kernels_f32 SG_HOT(sg_surrogate_encode);
@@ -233,22 +246,25 @@ const sg_encode_kernels_f32        SG_HOT(sg_surrogate_encode) = {run_sss};
 
 #else
 
-static void run_ddd(const sg_program *program, size_t n_rows, const double *in, ptrdiff_t in_row, ptrdiff_t in_col,
-                    double *out, ptrdiff_t out_row, ptrdiff_t out_col)
+static void run_ddd(const sg_program *program, size_t n_rows, const double *in, ptrdiff_t in_row,
+                    ptrdiff_t in_col, double *out, ptrdiff_t out_row, ptrdiff_t out_col)
 {
-    run_program(program, n_rows, (table){(char *)in, in_row, in_col}, (table){(char *)out, out_row, out_col}, 0, 0);
+    run_program(program, n_rows, (table){(char *)in, in_row, in_col}, (table){(char *)out, out_row, out_col},
+                0, 0);
 }
 
-static void run_dds(const sg_program *program, size_t n_rows, const double *in, ptrdiff_t in_row, ptrdiff_t in_col,
-                    float *out, ptrdiff_t out_row, ptrdiff_t out_col)
+static void run_dds(const sg_program *program, size_t n_rows, const double *in, ptrdiff_t in_row,
+                    ptrdiff_t in_col, float *out, ptrdiff_t out_row, ptrdiff_t out_col)
 {
-    run_program(program, n_rows, (table){(char *)in, in_row, in_col}, (table){(char *)out, out_row, out_col}, 0, 1);
+    run_program(program, n_rows, (table){(char *)in, in_row, in_col}, (table){(char *)out, out_row, out_col},
+                0, 1);
 }
 
-static void run_sdd(const sg_program *program, size_t n_rows, const float *in, ptrdiff_t in_row, ptrdiff_t in_col,
-                    double *out, ptrdiff_t out_row, ptrdiff_t out_col)
+static void run_sdd(const sg_program *program, size_t n_rows, const float *in, ptrdiff_t in_row,
+                    ptrdiff_t in_col, double *out, ptrdiff_t out_row, ptrdiff_t out_col)
 {
-    run_program(program, n_rows, (table){(char *)in, in_row, in_col}, (table){(char *)out, out_row, out_col}, 1, 0);
+    run_program(program, n_rows, (table){(char *)in, in_row, in_col}, (table){(char *)out, out_row, out_col},
+                1, 0);
 }
 
 extern const sg_encode_kernels_f64 SG_HOT(sg_surrogate_encode);

@@ -23,8 +23,8 @@ void sg_domain_free(sg_domain *domain)
 /* Rounding keeps the order: what is inside in double is inside as float. */
 static float limit_f32(double x) { return x >= FLT_MAX ? FLT_MAX : x <= -FLT_MAX ? -FLT_MAX : (float)x; }
 
-static sg_status fill(sg_domain *d, const double *low, const double *high, const double *missing, const uint8_t *flags,
-                      sg_error *error)
+static sg_status fill(sg_domain *d, const double *low, const double *high, const double *missing,
+                      const uint8_t *flags, sg_error *error)
 {
     SG_TRY(sg_alloc_array(&d->low, d->n_in, sizeof(double), "domain", error));
     SG_TRY(sg_alloc_array(&d->high, d->n_in, sizeof(double), "domain", error));
@@ -34,7 +34,8 @@ static sg_status fill(sg_domain *d, const double *low, const double *high, const
     SG_TRY(sg_alloc_array(&d->flags, d->n_in, 1, "domain", error));
     for (size_t j = 0; j < d->n_in; j++) {
         if (!(low[j] <= high[j]))
-            return sg_fail(error, SG_ERR_VALUE, "domain", "input %zu ranges from %g to %g", j, low[j], high[j]);
+            return sg_fail(error, SG_ERR_VALUE, "domain", "input %zu ranges from %g to %g", j, low[j],
+                           high[j]);
         d->low[j]      = fmax(low[j], -DBL_MAX);
         d->high[j]     = fmin(high[j], DBL_MAX);
         d->low_f32[j]  = limit_f32(low[j]);
@@ -46,8 +47,8 @@ static sg_status fill(sg_domain *d, const double *low, const double *high, const
     return SG_OK;
 }
 
-sg_status sg_domain_create(size_t n_in, const double *low, const double *high, const double *missing, const uint8_t *flags,
-                           double max_distance, sg_domain **domain, sg_error *error)
+sg_status sg_domain_create(size_t n_in, const double *low, const double *high, const double *missing,
+                           const uint8_t *flags, double max_distance, sg_domain **domain, sg_error *error)
 {
     *domain = NULL;
     if (!(max_distance >= 0))
@@ -74,7 +75,8 @@ int sg_domain_flags(const sg_domain *d, size_t j, double value, int single)
     }
     if (isnan(value) || isinf(value))
         return SG_OUTSIDE_NOT_FINITE;
-    double low = single ? (double)d->low_f32[j] : d->low[j], high = single ? (double)d->high_f32[j] : d->high[j];
+    double low  = single ? (double)d->low_f32[j] : d->low[j],
+           high = single ? (double)d->high_f32[j] : d->high[j];
     if (value < low || value > high || ((d->flags[j] & SG_INPUT_CATEGORY) && value != floor(value)))
         return SG_OUTSIDE_BOX;
     return 0;
@@ -103,5 +105,11 @@ void sg_guard_note(sg_guard *guard, size_t row, int flags, ptrdiff_t input, doub
 SG_ISA_DECLARE(sg_guard_kernels_f32, sg_surrogate_guard_f32);
 SG_ISA_DECLARE(sg_guard_kernels_f64, sg_surrogate_guard_f64);
 
-const sg_guard_kernels_f32 *sg_guard_kernels_f32_pick(sg_isa isa) { return SG_ISA_PICK(sg_surrogate_guard_f32, isa); }
-const sg_guard_kernels_f64 *sg_guard_kernels_f64_pick(sg_isa isa) { return SG_ISA_PICK(sg_surrogate_guard_f64, isa); }
+const sg_guard_kernels_f32 *sg_guard_kernels_f32_pick(sg_isa isa)
+{
+    return SG_ISA_PICK(sg_surrogate_guard_f32, isa);
+}
+const sg_guard_kernels_f64 *sg_guard_kernels_f64_pick(sg_isa isa)
+{
+    return SG_ISA_PICK(sg_surrogate_guard_f64, isa);
+}

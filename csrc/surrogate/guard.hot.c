@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The parts of the guard that touch every value. Rows outside are rare, so this only finds out which rows are. */
+/* The parts of the guard that touch every value. Rows outside are rare, so this only finds out which rows
+ * are. */
 #include "base/simd.h"
 
 #include "surrogate/guard.h"
 
-static void box(size_t n_rows, size_t n_in, const real *in, ptrdiff_t in_row, ptrdiff_t in_col, const real *low,
-                const real *high, uint8_t *bad)
+static void box(size_t n_rows, size_t n_in, const real *in, ptrdiff_t in_row, ptrdiff_t in_col,
+                const real *low, const real *high, uint8_t *bad)
 {
     if (in_col == 1) {
         for (size_t i = 0; i < n_rows; i++) {
@@ -14,7 +15,7 @@ static void box(size_t n_rows, size_t n_in, const real *in, ptrdiff_t in_row, pt
             for (size_t j = 0; j < n_in; j += VL) {
                 size_t n = n_in - j < VL ? n_in - j : VL; /* masked lanes are 0 in all three, hence inside */
                 vr     v = vr_load_n(x + j, n);
-                ok       = vm_and(ok, vm_and(vr_le(vr_load_n(low + j, n), v), vr_le(v, vr_load_n(high + j, n))));
+                ok = vm_and(ok, vm_and(vr_le(vr_load_n(low + j, n), v), vr_le(v, vr_load_n(high + j, n))));
             }
             bad[i] = (uint8_t)vm_any(vm_not(ok));
         }

@@ -17,22 +17,22 @@ struct sg_surrogate {
     size_t         n_in, n_out, n_encoded, n_raw; /* columns: physical in and out, network in and out */
     size_t         rank;                          /* of the whitening matrix; 0: density not checked   */
     size_t         n_parameters;
-    int            bits;                          /* of the network */
-    int            folded;                        /* the decoder's leading affine step is in the last layer */
-    int            direct_in, direct_out;         /* nothing to encode, nothing (left) to decode */
+    int            bits;                  /* of the network */
+    int            folded;                /* the decoder's leading affine step is in the last layer */
+    int            direct_in, direct_out; /* nothing to encode, nothing (left) to decode */
     sg_program    *encoder, *decoder;
     sg_dense_plan *network, *whitening;
-    sg_domain     *domain;                        /* NULL: none */
+    sg_domain     *domain; /* NULL: none */
     char          *name, *version, *description;
-    char          *text;                          /* the strings that in_ and out_ point to */
-    sg_surrogate_variable        *in, *out;       /* (n_in), (n_out) */
-    const sg_encode_kernels_f32  *encode_f32;
-    const sg_encode_kernels_f64  *encode_f64;
-    const sg_guard_kernels_f32   *guard_f32;
-    const sg_guard_kernels_f64   *guard_f64;
+    char          *text;                   /* the strings that in_ and out_ point to */
+    sg_surrogate_variable       *in, *out; /* (n_in), (n_out) */
+    const sg_encode_kernels_f32 *encode_f32;
+    const sg_encode_kernels_f64 *encode_f64;
+    const sg_guard_kernels_f32  *guard_f32;
+    const sg_guard_kernels_f64  *guard_f64;
 };
 
-/* ----------------------------------------------------------------------------------------------------------- building */
+/* ----------------------------------------------------------------------------------------------- building */
 
 void sg_surrogate_close(sg_surrogate *s)
 {
@@ -77,7 +77,8 @@ static size_t count_lines(const char *text)
     return n;
 }
 
-/* Copies a text to at and cuts its lines into the names (or units) of n variables; returns where the copy ends. */
+/* Copies a text to at and cuts its lines into the names (or units) of n variables; returns where the copy
+ * ends. */
 static char *cut_lines(char *at, const char *text, sg_surrogate_variable *variable, size_t n, int unit)
 {
     strcpy(at, text);
@@ -142,7 +143,7 @@ sg_status sg_program_from_container(const sg_container *file, const char *prefix
     char        name[80];
     const void *column_data, *op_data, *value_data;
     size_t      column_shape[2] = {n_out, 5}, op_shape[1] = {SIZE_MAX}, value_shape[2] = {SIZE_MAX, 2};
-    *program                    = NULL;
+    *program = NULL;
     snprintf(name, sizeof name, "%s/column", prefix);
     SG_TRY(sg_container_get(file, name, SG_I32, 2, column_shape, &column_data, error));
     snprintf(name, sizeof name, "%s/op", prefix);
@@ -178,7 +179,8 @@ typedef struct layer {
     double        parameter;
 } layer;
 
-static sg_status read_layers(sg_surrogate *s, const sg_container *file, layer *layers, size_t *n_layers, sg_error *error)
+static sg_status read_layers(sg_surrogate *s, const sg_container *file, layer *layers, size_t *n_layers,
+                             sg_error *error)
 {
     const char *activation;
     SG_TRY(sg_container_get_text(file, "network/activation", &activation, error));
@@ -198,10 +200,11 @@ static sg_status read_layers(sg_surrogate *s, const sg_container *file, layer *l
         activation += strcspn(activation, "\n") + 1;
         int kind = sg_activation_find(name);
         if (kind < 0)
-            return bad_entry(file, "network/activation", "it names an activation this version does not know", error);
+            return bad_entry(file, "network/activation", "it names an activation this version does not know",
+                             error);
         snprintf(name, sizeof name, "network/weight_%zu", l);
-        shape[0] = l ? layers[l - 1].n_out : SIZE_MAX;
-        shape[1] = SIZE_MAX;
+        shape[0]  = l ? layers[l - 1].n_out : SIZE_MAX;
+        shape[1]  = SIZE_MAX;
         layers[l] = (layer){.activation = (sg_activation)kind, .parameter = ((const double *)parameter)[l]};
         SG_TRY(sg_container_get(file, name, dtype, 2, shape, &layers[l].weight, error));
         if (shape[0] < 1 || shape[1] < 1 || shape[0] > MAX_WIDTH || shape[1] > MAX_WIDTH)
@@ -231,7 +234,8 @@ static void real_put(void *data, size_t i, int bits, double x)
         ((float *)data)[i] = (float)x;
 }
 
-/* weight and bias of the last layer become scale * weight and scale * bias + shift, computed in double and rounded once. */
+/* weight and bias of the last layer become scale * weight and scale * bias + shift, computed in double and
+ * rounded once. */
 static void fold(layer *last, int bits, const double *scale, const double *shift, void *weight, void *bias)
 {
     for (size_t k = 0; k < last->n_in; k++)
@@ -250,19 +254,19 @@ static sg_status create_plan(const layer *layers, size_t n, int bits, sg_dense_p
     if (bits == 64) {
         sg_dense_layer_f64 chain[MAX_LAYERS];
         for (size_t l = 0; l < n; l++)
-            chain[l] = (sg_dense_layer_f64){layers[l].n_in, layers[l].n_out, layers[l].weight, layers[l].bias,
-                                            layers[l].activation, layers[l].parameter};
+            chain[l] = (sg_dense_layer_f64){layers[l].n_in, layers[l].n_out,      layers[l].weight,
+                                            layers[l].bias, layers[l].activation, layers[l].parameter};
         return sg_dense_plan_create_f64(n, chain, plan, error);
     }
     sg_dense_layer_f32 chain[MAX_LAYERS];
     for (size_t l = 0; l < n; l++)
-        chain[l] = (sg_dense_layer_f32){layers[l].n_in, layers[l].n_out, layers[l].weight, layers[l].bias,
-                                        layers[l].activation, layers[l].parameter};
+        chain[l] = (sg_dense_layer_f32){layers[l].n_in, layers[l].n_out,      layers[l].weight,
+                                        layers[l].bias, layers[l].activation, layers[l].parameter};
     return sg_dense_plan_create_f32(n, chain, plan, error);
 }
 
-/* The bias is where the sum of a network output starts. A shift that is large against the scale would make every addition round
- * at the size of the shift, so such an output keeps its affine step. */
+/* The bias is where the sum of a network output starts. A shift that is large against the scale would make
+ * every addition round at the size of the shift, so such an output keeps its affine step. */
 #define MAX_FOLDED_SHIFT 8.0
 
 static sg_status read_network(sg_surrogate *s, const sg_container *file, sg_error *error)
@@ -273,11 +277,11 @@ static sg_status read_network(sg_surrogate *s, const sg_container *file, sg_erro
     SG_TRY(sg_program_from_container(file, "encoder", s->n_in, s->n_encoded, &s->encoder, error));
     SG_TRY(sg_program_from_container(file, "decoder", s->n_raw, s->n_out, &s->decoder, error));
 
-    layer  *last = layers + n - 1;
-    double *scale = NULL, *shift = NULL;
-    void   *weight = NULL, *bias = NULL;
-    size_t  bytes  = (size_t)s->bits / 8;
-    sg_program *rest = NULL;
+    layer      *last  = layers + n - 1;
+    double     *scale = NULL, *shift = NULL;
+    void       *weight = NULL, *bias = NULL;
+    size_t      bytes  = (size_t)s->bits / 8;
+    sg_program *rest   = NULL;
     sg_status   status = SG_OK;
     if (last->activation == SG_ACTIVATION_linear && sg_program_starts_affine(s->decoder)) {
         status = sg_alloc_array(&scale, s->n_out, sizeof(double), "decoder", error);
@@ -325,7 +329,7 @@ static sg_status read_whitening(sg_surrogate *s, const sg_container *file, sg_er
     if (rank < 1 || rank > s->n_encoded)
         return bad_entry(file, "domain/whitening", "expected one to as many columns as rows", error);
     const double *mean = mean_data, *matrix = matrix_data;
-    size_t        bytes = (size_t)s->bits / 8;
+    size_t        bytes  = (size_t)s->bits / 8;
     void         *weight = NULL, *bias = NULL;
     sg_status     status = sg_alloc_array(&weight, s->n_encoded * rank, bytes, "domain", error);
     if (status == SG_OK)
@@ -358,8 +362,9 @@ static sg_status read_domain(sg_surrogate *s, const sg_container *file, sg_error
     SG_TRY(sg_container_get(file, "domain/missing", SG_F64, 1, shape, &missing, error));
     SG_TRY(sg_container_get(file, "domain/max_distance", SG_F64, 0, shape, &max_distance, error));
     double limit = *(const double *)max_distance;
-    SG_TRY(sg_domain_create(s->n_in, sg_container_find(file, "input/low")->data, sg_container_find(file, "input/high")->data,
-                            missing, flags, limit, &s->domain, error));
+    SG_TRY(sg_domain_create(s->n_in, sg_container_find(file, "input/low")->data,
+                            sg_container_find(file, "input/high")->data, missing, flags, limit, &s->domain,
+                            error));
     return isinf(limit) ? SG_OK : read_whitening(s, file, error);
 }
 
@@ -413,7 +418,7 @@ sg_status sg_surrogate_open(const char *path, sg_surrogate **surrogate, sg_error
     return status;
 }
 
-/* --------------------------------------------------------------------------------------------------------- describing */
+/* --------------------------------------------------------------------------------------------- describing */
 
 sg_surrogate_info sg_surrogate_describe(const sg_surrogate *s)
 {
@@ -433,16 +438,22 @@ sg_surrogate_info sg_surrogate_describe(const sg_surrogate *s)
 
 static const sg_surrogate_variable no_variable = {"", "", 0, 0};
 
-sg_surrogate_variable sg_surrogate_input(const sg_surrogate *s, size_t i) { return i < s->n_in ? s->in[i] : no_variable; }
-sg_surrogate_variable sg_surrogate_output(const sg_surrogate *s, size_t i) { return i < s->n_out ? s->out[i] : no_variable; }
+sg_surrogate_variable sg_surrogate_input(const sg_surrogate *s, size_t i)
+{
+    return i < s->n_in ? s->in[i] : no_variable;
+}
+sg_surrogate_variable sg_surrogate_output(const sg_surrogate *s, size_t i)
+{
+    return i < s->n_out ? s->out[i] : no_variable;
+}
 
 const char *sg_surrogate_isa(const sg_surrogate *s) { return sg_dense_isa(s->network); }
 int         sg_surrogate_is_folded(const sg_surrogate *s) { return s->folded; }
 
-/* --------------------------------------------------------------------------------------------------------- evaluation */
+/* --------------------------------------------------------------------------------------------- evaluation */
 
-/* Parts of the workspace of one thread. Encoded rows and whitened rows lie column by column (ROWS apart), network outputs row by
- * row. */
+/* Parts of the workspace of one thread. Encoded rows and whitened rows lie column by column (ROWS apart),
+ * network outputs row by row. */
 typedef struct space {
     char   *encoded, *raw, *whitened, *square, *network;
     double *kernel_in, *kernel_out;
@@ -473,8 +484,8 @@ static size_t lay_out(const sg_surrogate *s, char *base, space *w)
 size_t sg_surrogate_workspace_bytes(const sg_surrogate *s)
 {
     /* The offsets alone: no address is formed from a null pointer. */
-    space  w;
-    char   base[1];
+    space w;
+    char  base[1];
     return lay_out(s, base, &w) + SG_ALIGNMENT;
 }
 
@@ -509,24 +520,30 @@ static void table_put(table t, size_t row, size_t col, double x)
 static void convert(const sg_surrogate *s, const sg_program *program, size_t n, table in, table out)
 {
     if (in.single && out.single)
-        s->encode_f32->sss(program, n, (const float *)in.data, in.row, in.col, (float *)out.data, out.row, out.col);
+        s->encode_f32->sss(program, n, (const float *)in.data, in.row, in.col, (float *)out.data, out.row,
+                           out.col);
     else if (in.single)
-        s->encode_f64->sdd(program, n, (const float *)in.data, in.row, in.col, (double *)out.data, out.row, out.col);
+        s->encode_f64->sdd(program, n, (const float *)in.data, in.row, in.col, (double *)out.data, out.row,
+                           out.col);
     else if (out.single)
-        s->encode_f64->dds(program, n, (const double *)in.data, in.row, in.col, (float *)out.data, out.row, out.col);
+        s->encode_f64->dds(program, n, (const double *)in.data, in.row, in.col, (float *)out.data, out.row,
+                           out.col);
     else
-        s->encode_f64->ddd(program, n, (const double *)in.data, in.row, in.col, (double *)out.data, out.row, out.col);
+        s->encode_f64->ddd(program, n, (const double *)in.data, in.row, in.col, (double *)out.data, out.row,
+                           out.col);
 }
 
 /* Both tables have the precision of the plan. */
 static void run_plan(const sg_dense_plan *plan, size_t n, table in, table out, void *workspace)
 {
     if (in.single) {
-        sg_dense_input_f32  x = {.data = (const float *)in.data, .row_stride = in.row, .column_stride = in.col};
+        sg_dense_input_f32 x = {
+            .data = (const float *)in.data, .row_stride = in.row, .column_stride = in.col};
         sg_dense_output_f32 y = {.data = (float *)out.data, .row_stride = out.row, .column_stride = out.col};
         sg_dense_eval_f32(plan, n, &x, &y, workspace);
     } else {
-        sg_dense_input_f64  x = {.data = (const double *)in.data, .row_stride = in.row, .column_stride = in.col};
+        sg_dense_input_f64 x = {
+            .data = (const double *)in.data, .row_stride = in.row, .column_stride = in.col};
         sg_dense_output_f64 y = {.data = (double *)out.data, .row_stride = out.row, .column_stride = out.col};
         sg_dense_eval_f64(plan, n, &x, &y, workspace);
     }
@@ -569,7 +586,8 @@ static void distances(const sg_surrogate *s, size_t n, table encoded, const spac
 }
 
 /* Counts the rows outside; returns how many there are in this block. */
-static size_t note_rows(const sg_surrogate *s, size_t n, table in, const uint8_t *flags, const double *square, sg_guard *guard)
+static size_t note_rows(const sg_surrogate *s, size_t n, table in, const uint8_t *flags, const double *square,
+                        sg_guard *guard)
 {
     size_t n_outside = 0;
     for (size_t i = 0; i < n; i++) {
@@ -589,8 +607,8 @@ static size_t note_rows(const sg_surrogate *s, size_t n, table in, const uint8_t
     return n_outside;
 }
 
-static sg_status fall_back(const sg_surrogate *s, size_t n, table in, table out, const uint8_t *flags, const space *w,
-                           sg_guard *guard)
+static sg_status fall_back(const sg_surrogate *s, size_t n, table in, table out, const uint8_t *flags,
+                           const space *w, sg_guard *guard)
 {
     for (size_t i = 0; i < n; i++) {
         if (!flags[i])
@@ -607,8 +625,8 @@ static sg_status fall_back(const sg_surrogate *s, size_t n, table in, table out,
 }
 
 /* At most ROWS rows. */
-static sg_status eval_block(const sg_surrogate *s, size_t n, table in, table out, const space *w, sg_guard *guard,
-                            uint8_t *row_flags)
+static sg_status eval_block(const sg_surrogate *s, size_t n, table in, table out, const space *w,
+                            sg_guard *guard, uint8_t *row_flags)
 {
     int    single    = s->bits == 32;
     size_t n_outside = 0;
@@ -671,40 +689,43 @@ static sg_status eval(const sg_surrogate *s, size_t n, table in, table out, void
         return SG_OK;
     }
     for (size_t row = 0; row < n; row += ROWS) {
-        size_t rows       = n - row < ROWS ? n - row : ROWS;
-        table  block_in   = {table_row(in, row), in.row, in.col, in.single};
-        table  block_out  = {table_row(out, row), out.row, out.col, out.single};
+        size_t rows      = n - row < ROWS ? n - row : ROWS;
+        table  block_in  = {table_row(in, row), in.row, in.col, in.single};
+        table  block_out = {table_row(out, row), out.row, out.col, out.single};
         SG_TRY(eval_block(s, rows, block_in, block_out, &w, guard,
                           guard && guard->row_flags ? guard->row_flags + row : NULL));
     }
     return SG_OK;
 }
 
-sg_status sg_surrogate_eval_f64(const sg_surrogate *surrogate, size_t n, const double *in, ptrdiff_t in_row, ptrdiff_t in_col,
-                                double *out, ptrdiff_t out_row, ptrdiff_t out_col, void *workspace, sg_guard *guard)
+sg_status sg_surrogate_eval_f64(const sg_surrogate *surrogate, size_t n, const double *in, ptrdiff_t in_row,
+                                ptrdiff_t in_col, double *out, ptrdiff_t out_row, ptrdiff_t out_col,
+                                void *workspace, sg_guard *guard)
 {
-    return eval(surrogate, n, (table){(char *)in, in_row, in_col, 0}, (table){(char *)out, out_row, out_col, 0}, workspace,
-                guard);
+    return eval(surrogate, n, (table){(char *)in, in_row, in_col, 0},
+                (table){(char *)out, out_row, out_col, 0}, workspace, guard);
 }
 
-sg_status sg_surrogate_eval_f32(const sg_surrogate *surrogate, size_t n, const float *in, ptrdiff_t in_row, ptrdiff_t in_col,
-                                float *out, ptrdiff_t out_row, ptrdiff_t out_col, void *workspace, sg_guard *guard)
+sg_status sg_surrogate_eval_f32(const sg_surrogate *surrogate, size_t n, const float *in, ptrdiff_t in_row,
+                                ptrdiff_t in_col, float *out, ptrdiff_t out_row, ptrdiff_t out_col,
+                                void *workspace, sg_guard *guard)
 {
-    return eval(surrogate, n, (table){(char *)in, in_row, in_col, 1}, (table){(char *)out, out_row, out_col, 1}, workspace,
-                guard);
+    return eval(surrogate, n, (table){(char *)in, in_row, in_col, 1},
+                (table){(char *)out, out_row, out_col, 1}, workspace, guard);
 }
 
-sg_status sg_surrogate_eval(const sg_surrogate *surrogate, size_t n, const double *in, ptrdiff_t in_stride, double *out,
-                            ptrdiff_t out_stride, void *workspace, sg_guard *guard)
+sg_status sg_surrogate_eval(const sg_surrogate *surrogate, size_t n, const double *in, ptrdiff_t in_stride,
+                            double *out, ptrdiff_t out_stride, void *workspace, sg_guard *guard)
 {
     return sg_surrogate_eval_f64(surrogate, n, in, in_stride, 1, out, out_stride, 1, workspace, guard);
 }
 
-sg_status sg_surrogate_distance_f64(const sg_surrogate *s, size_t n, const double *in, ptrdiff_t in_row, ptrdiff_t in_col,
-                                    double *distance, void *workspace, sg_error *error)
+sg_status sg_surrogate_distance_f64(const sg_surrogate *s, size_t n, const double *in, ptrdiff_t in_row,
+                                    ptrdiff_t in_col, double *distance, void *workspace, sg_error *error)
 {
     if (!s->rank)
-        return sg_fail(error, SG_ERR_VALUE, "surrogate", "it has no training density to measure distances to");
+        return sg_fail(error, SG_ERR_VALUE, "surrogate",
+                       "it has no training density to measure distances to");
     space w;
     char *base = (char *)sg_round_up((uintptr_t)workspace, SG_ALIGNMENT);
     lay_out(s, base, &w);
@@ -725,15 +746,18 @@ sg_status sg_guard_explain(const sg_surrogate *s, const sg_guard *guard, sg_erro
     if (!guard->first_flags)
         return SG_OK;
     if (guard->first_input < 0)
-        return sg_fail(error, SG_ERR_DOMAIN, "inputs", "row %zu is far from the training data: distance %.4g, at most %.4g allowed",
+        return sg_fail(error, SG_ERR_DOMAIN, "inputs",
+                       "row %zu is far from the training data: distance %.4g, at most %.4g allowed",
                        guard->first_row, guard->first_value, s->domain ? s->domain->max_distance : INFINITY);
     sg_surrogate_variable v = sg_surrogate_input(s, (size_t)guard->first_input);
     double                x = guard->first_value;
     if (isnan(x) || isinf(x))
-        return sg_fail(error, SG_ERR_NOT_FINITE, v.name, "row %zu is %s", guard->first_row, isnan(x) ? "NaN" : "infinite");
+        return sg_fail(error, SG_ERR_NOT_FINITE, v.name, "row %zu is %s", guard->first_row,
+                       isnan(x) ? "NaN" : "infinite");
     if (x >= v.low && x <= v.high)
-        return sg_fail(error, SG_ERR_DOMAIN, v.name, "value %.9g in row %zu is no category (a whole number)", x,
-                       guard->first_row);
-    return sg_fail(error, SG_ERR_DOMAIN, v.name, "value %.9g %s in row %zu lies outside the domain (%.9g to %.9g %s)", x, v.unit,
+        return sg_fail(error, SG_ERR_DOMAIN, v.name, "value %.9g in row %zu is no category (a whole number)",
+                       x, guard->first_row);
+    return sg_fail(error, SG_ERR_DOMAIN, v.name,
+                   "value %.9g %s in row %zu lies outside the domain (%.9g to %.9g %s)", x, v.unit,
                    guard->first_row, v.low, v.high, v.unit);
 }

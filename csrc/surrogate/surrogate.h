@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the bindings need beyond include/simgraft/surrogate.h. The contents of a surrogate file: docs/files.md. */
+/* What the bindings need beyond include/simgraft/surrogate.h. The contents of a surrogate file:
+ * docs/files.md. */
 #ifndef SG_SURROGATE_SURROGATE_H
 #define SG_SURROGATE_SURROGATE_H
 
@@ -10,18 +11,23 @@
 #define SG_SURROGATE_KIND "simgraft surrogate"
 #define SG_SURROGATE_VERSION 1
 
-/* Builds a surrogate from the entries of a container, which are copied. SG_ERR_FORMAT names the entry that is wrong. */
-sg_status sg_surrogate_from_container(const sg_container *container, sg_surrogate **surrogate, sg_error *error);
+/* Builds a surrogate from the entries of a container, which are copied. SG_ERR_FORMAT names the entry that
+ * is wrong. */
+sg_status sg_surrogate_from_container(const sg_container *container, sg_surrogate **surrogate,
+                                      sg_error *error);
 
 /* The program stored under prefix/column, prefix/op and prefix/value. */
-sg_status sg_program_from_container(const sg_container *container, const char *prefix, size_t n_in, size_t n_out,
-                                    sg_program **program, sg_error *error);
+sg_status sg_program_from_container(const sg_container *container, const char *prefix, size_t n_in,
+                                    size_t n_out, sg_program **program, sg_error *error);
 
-/* Mahalanobis distance of each row to the training data, as the guard computes it. SG_ERR_VALUE when none was learnt. */
-sg_status sg_surrogate_distance_f64(const sg_surrogate *surrogate, size_t n, const double *in, ptrdiff_t in_row,
-                                    ptrdiff_t in_col, double *distance, /* (n) */ void *workspace, sg_error *error);
+/* Mahalanobis distance of each row to the training data, as the guard computes it. SG_ERR_VALUE when none
+ * was learnt. */
+sg_status sg_surrogate_distance_f64(const sg_surrogate *surrogate, size_t n, const double *in,
+                                    ptrdiff_t in_row, ptrdiff_t in_col, double *distance,
+                                    /* (n) */ void *workspace, sg_error *error);
 
-/* Name of the instruction set the network was packed for, and whether the output scaling went into its last layer. */
+/* Name of the instruction set the network was packed for, and whether the output scaling went into its
+ * last layer. */
 const char *sg_surrogate_isa(const sg_surrogate *surrogate);
 int         sg_surrogate_is_folded(const sg_surrogate *surrogate);
 

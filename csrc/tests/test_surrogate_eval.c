@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The C interface of a surrogate: evaluation allocates nothing, strides, guard counts, stop, fallback, bad arguments. */
+/* The C interface of a surrogate: evaluation allocates nothing, strides, guard counts, stop, fallback, bad
+ * arguments. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,18 +9,22 @@
 #include "check.h"
 #include "surrogate/surrogate.h"
 
-/* y = 2 (ln a) + 3 b, z = (1 + b)^2 of a in 1 ... 10 and b in -1 ... 1, through a linear network: all of it can be followed by hand. */
+/* y = 2 (ln a) + 3 b, z = (1 + b)^2 of a in 1 ... 10 and b in -1 ... 1, through a linear network: all of
+ * it can be followed by hand. */
 static sg_container *contents(void)
 {
-    sg_container  *c;
-    const int32_t  column[10] = {0, 0, 1, 0, 1, 0, 1, 1, 1, 0}, op[1] = {SG_STEP_LOG};
-    const int32_t  back[10] = {0, 0, 1, 0, 0, 0, 1, 1, 0, 1}, back_op[1] = {SG_STEP_POWER};
-    const double   value[2] = {0, 0}, back_value[2] = {2, 0};
-    const double   low[2] = {1, -1}, high[2] = {10, 1}, none_low[2] = {-INFINITY, 0}, none_high[2] = {INFINITY, INFINITY};
-    const float    weight[4] = {2, 0, 3, 1}, bias[2] = {0, 1};
-    const double   parameter[1] = {0}, missing[2] = {0, 0}, max_distance = 2, mean[2] = {0, 0}, whitening[2] = {0, 2};
-    const uint8_t  flags[2] = {0, 0};
-    const size_t   two = 2, one = 1, columns[2] = {2, 5}, values[2] = {1, 2}, square[2] = {2, 2}, matrix[2] = {2, 1};
+    sg_container *c;
+    const int32_t column[10] = {0, 0, 1, 0, 1, 0, 1, 1, 1, 0}, op[1] = {SG_STEP_LOG};
+    const int32_t back[10] = {0, 0, 1, 0, 0, 0, 1, 1, 0, 1}, back_op[1] = {SG_STEP_POWER};
+    const double  value[2] = {0, 0}, back_value[2] = {2, 0};
+    const double  low[2] = {1, -1}, high[2] = {10, 1}, none_low[2] = {-INFINITY, 0},
+                  none_high[2] = {INFINITY, INFINITY};
+    const float   weight[4] = {2, 0, 3, 1}, bias[2] = {0, 1};
+    const double  parameter[1] = {0}, missing[2] = {0, 0}, max_distance = 2, mean[2] = {0, 0},
+                  whitening[2] = {0, 2};
+    const uint8_t flags[2]     = {0, 0};
+    const size_t  two = 2, one = 1, columns[2] = {2, 5}, values[2] = {1, 2}, square[2] = {2, 2},
+                  matrix[2] = {2, 1};
     CHECK(sg_container_create(SG_SURROGATE_KIND, SG_SURROGATE_VERSION, &c, NULL) == SG_OK);
     CHECK(sg_container_put_text(c, "kernel/name", "law", NULL) == SG_OK);
     CHECK(sg_container_put_text(c, "kernel/version", "1", NULL) == SG_OK);
@@ -46,7 +51,8 @@ static sg_container *contents(void)
     CHECK(sg_container_put(c, "domain/missing", SG_F64, 1, &two, missing, NULL) == SG_OK);
     CHECK(sg_container_put(c, "domain/max_distance", SG_F64, 0, NULL, &max_distance, NULL) == SG_OK);
     CHECK(sg_container_put(c, "domain/mean", SG_F64, 1, &two, mean, NULL) == SG_OK);
-    CHECK(sg_container_put(c, "domain/whitening", SG_F64, 2, matrix, whitening, NULL) == SG_OK); /* distance = 2 |b| */
+    CHECK(sg_container_put(c, "domain/whitening", SG_F64, 2, matrix, whitening, NULL) ==
+          SG_OK); /* distance = 2 |b| */
     return c;
 }
 
@@ -98,7 +104,8 @@ int main(void)
     }
 
     /* Backwards, with gaps: the same bits. */
-    CHECK(sg_surrogate_eval_f64(s, N, in + 2 * (N - 1), -2, 1, other + 2 * (N - 1), -2, 1, workspace, NULL) == SG_OK);
+    CHECK(sg_surrogate_eval_f64(s, N, in + 2 * (N - 1), -2, 1, other + 2 * (N - 1), -2, 1, workspace, NULL) ==
+          SG_OK);
     CHECK(memcmp(out, other, sizeof out) == 0);
     CHECK(sg_surrogate_eval_f64(s, N / 2, in, 4, 1, other, 1, N / 2, workspace, NULL) == SG_OK);
     for (size_t i = 0; i < N / 2; i++)
@@ -114,17 +121,19 @@ int main(void)
     /* Rows outside: row 3 by range (and distance: 2 * 1.5 > 2), row 5 by NaN, row 700 by infinity. */
     uint8_t flags[N];
     size_t  per_input[2] = {0, 0}, calls = 0;
-    double  save[6]      = {in[6], in[7], in[10], in[11], in[1400], in[1401]};
-    in[7]                = 1.5;
-    in[10]               = NAN;
-    in[1401]             = -INFINITY;
+    double  save[6] = {in[6], in[7], in[10], in[11], in[1400], in[1401]};
+    in[7]           = 1.5;
+    in[10]          = NAN;
+    in[1401]        = -INFINITY;
     sg_guard_init(&guard);
     guard.row_flags        = flags;
     guard.outside_of_input = per_input;
     CHECK(sg_surrogate_eval(s, N, in, 2, other, 2, workspace, &guard) == SG_OK);
-    CHECK(guard.n_rows == N && guard.n_outside == 3 && guard.n_box == 1 && guard.n_density == 1 && guard.n_not_finite == 2);
+    CHECK(guard.n_rows == N && guard.n_outside == 3 && guard.n_box == 1 && guard.n_density == 1 &&
+          guard.n_not_finite == 2);
     CHECK(per_input[0] == 1 && per_input[1] == 2);
-    CHECK(flags[3] == (SG_OUTSIDE_BOX | SG_OUTSIDE_DENSITY) && flags[5] == SG_OUTSIDE_NOT_FINITE && flags[700] == SG_OUTSIDE_NOT_FINITE);
+    CHECK(flags[3] == (SG_OUTSIDE_BOX | SG_OUTSIDE_DENSITY) && flags[5] == SG_OUTSIDE_NOT_FINITE &&
+          flags[700] == SG_OUTSIDE_NOT_FINITE);
     for (size_t i = 0; i < N; i++)
         CHECK(!flags[i] == (i != 3 && i != 5 && i != 700));
     CHECK(guard.first_row == 3 && guard.first_input == 1 && guard.first_value == 1.5);
@@ -133,13 +142,14 @@ int main(void)
     CHECK(strcmp(error.argument, "b") == 0 && strstr(error.message, "1.5") && strstr(error.message, "row 3"));
 
     /* The kernel computes them. */
-    guard.policy           = SG_GUARD_FALLBACK;
+    guard.policy = SG_GUARD_FALLBACK;
     CHECK(sg_surrogate_eval(s, N, in, 2, other, 2, workspace, &guard) == SG_ERR_VALUE); /* no kernel */
     guard.fallback         = law;
     guard.fallback_context = &calls;
     CHECK(sg_surrogate_eval(s, N, in, 2, other, 2, workspace, &guard) == SG_OK);
     CHECK(calls == 3 && guard.n_fallback == 3 && guard.n_rows == 2 * N && guard.n_outside == 6);
-    CHECK(other[6] == -in[6] && other[7] == -1.5 && other[1401] == INFINITY && isnan(other[10]) && other[11] == -in[11]);
+    CHECK(other[6] == -in[6] && other[7] == -1.5 && other[1401] == INFINITY && isnan(other[10]) &&
+          other[11] == -in[11]);
     for (size_t i = 0; i < N; i++)
         CHECK(flags[i] || memcmp(other + 2 * i, out + 2 * i, 2 * sizeof *out) == 0);
     guard.fallback = broken;
@@ -148,10 +158,12 @@ int main(void)
     /* Stop. */
     sg_guard_init(&guard);
     guard.policy = SG_GUARD_STOP;
-    CHECK(sg_surrogate_eval(s, N, in, 2, other, 2, workspace, &guard) == SG_ERR_DOMAIN && guard.first_row == 3);
+    CHECK(sg_surrogate_eval(s, N, in, 2, other, 2, workspace, &guard) == SG_ERR_DOMAIN &&
+          guard.first_row == 3);
     sg_guard_init(&guard);
     guard.policy = SG_GUARD_STOP;
-    CHECK(sg_surrogate_eval(s, N - 4, in + 8, 2, other, 2, workspace, &guard) == SG_ERR_NOT_FINITE && guard.first_row == 1);
+    CHECK(sg_surrogate_eval(s, N - 4, in + 8, 2, other, 2, workspace, &guard) == SG_ERR_NOT_FINITE &&
+          guard.first_row == 1);
     memcpy(in + 6, save, 4 * sizeof *in);
     memcpy(in + 1400, save + 4, 2 * sizeof *in);
 
@@ -164,11 +176,14 @@ int main(void)
     sg_memory_fail_after(-1, 0);
 
     sg_surrogate_info info = sg_surrogate_describe(s);
-    CHECK(info.n_in == 2 && info.n_out == 2 && info.n_parameters == 6 && info.network_bits == 32 && info.has_domain);
-    CHECK(strcmp(info.name, "law") == 0 && strcmp(sg_surrogate_input(s, 0).unit, "Pa") == 0 && sg_surrogate_input(s, 0).high == 10);
+    CHECK(info.n_in == 2 && info.n_out == 2 && info.n_parameters == 6 && info.network_bits == 32 &&
+          info.has_domain);
+    CHECK(strcmp(info.name, "law") == 0 && strcmp(sg_surrogate_input(s, 0).unit, "Pa") == 0 &&
+          sg_surrogate_input(s, 0).high == 10);
     sg_surrogate_close(s);
 
-    /* Every allocation of the way up fails once; nothing leaks (seen by the sanitizer build) and nothing half-made is returned. */
+    /* Every allocation of the way up fails once; nothing leaks (seen by the sanitizer build) and nothing
+     * half-made is returned. */
     sg_status status = SG_ERR_MEMORY;
     long      n      = 0;
     for (; status == SG_ERR_MEMORY && n < 200; n++) {

@@ -26,7 +26,10 @@ def get_include():
     True
     """
     # installed beside the extension; in a checkout that was built in place, in the sources
-    installed, checkout = Path(_core.__file__).parent / "include", Path(__file__).resolve().parents[2] / "csrc" / "include"
+    installed, checkout = (
+        Path(_core.__file__).parent / "include",
+        Path(__file__).resolve().parents[2] / "csrc" / "include",
+    )
     for folder in (installed, checkout):
         if (folder / "simgraft" / "surrogate.h").is_file():
             return str(folder)

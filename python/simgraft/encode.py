@@ -25,8 +25,20 @@ import numpy as np
 from simgraft import _core
 from simgraft.metrics import Moments
 
-__all__ = ["Angle", "Clip", "Encoder", "InverseDensity", "Log", "Mask", "MinMax", "OneHot", "Root", "SignedLog", "Standardise",
-           "default_chain"]
+__all__ = [
+    "Angle",
+    "Clip",
+    "Encoder",
+    "InverseDensity",
+    "Log",
+    "Mask",
+    "MinMax",
+    "OneHot",
+    "Root",
+    "SignedLog",
+    "Standardise",
+    "default_chain",
+]
 
 _STEP = _core.encode_steps()
 _COLUMN, _ANGLE, _ARGMAX = 0, 1, 2  # sg_gather
@@ -61,7 +73,9 @@ class Transform:
             value = getattr(self, name)
             if name in default and repr(value) == repr(default[name]):
                 continue
-            given.append(f"{name}={np.array2string(value, threshold=6) if isinstance(value, np.ndarray) else repr(value)}")
+            given.append(
+                f"{name}={np.array2string(value, threshold=6) if isinstance(value, np.ndarray) else repr(value)}"
+            )
         return f"{type(self).__name__}({', '.join(given)})"
 
     def __eq__(self, other):
@@ -193,7 +207,9 @@ class Standardise(Transform):
             mean = np.concatenate([m.mean_ for m in self._moments])
             std = np.concatenate([m.std_ for m in self._moments])
         except ValueError:
-            raise ValueError("data: all values of a column are missing, so there is nothing to learn") from None
+            raise ValueError(
+                "data: all values of a column are missing, so there is nothing to learn"
+            ) from None
         if self.shared == "scale":
             std[:] = np.sqrt(np.mean(std**2))
         std[std <= _CONSTANT * np.abs(mean)] = 1
@@ -512,7 +528,9 @@ class Clip(Transform):
     _inverse = _forward
 
 
-_TRANSFORMS = {kind.__name__: kind for kind in (Standardise, MinMax, Log, Root, SignedLog, Angle, OneHot, Mask, Clip)}
+_TRANSFORMS = {
+    kind.__name__: kind for kind in (Standardise, MinMax, Log, Root, SignedLog, Angle, OneHot, Mask, Clip)
+}
 
 
 def default_chain(variable):
@@ -602,7 +620,11 @@ class Encoder:
         return f"Encoder({{{inner}}}, side={self.side!r})"
 
     def __getstate__(self):
-        return {name: value for name, value in self.__dict__.items() if name not in ("program_", "inverse_program_")}
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in ("program_", "inverse_program_")
+        }
 
     def __setstate__(self, state):
         self.__dict__.update(state)
@@ -665,7 +687,9 @@ class Encoder:
                 raise ValueError("variables: needed when the data are an array")
             n = sum(v.size for v in variables.values())
             if data.dtype != np.float64 or data.ndim != 2 or data.shape[1] != n:
-                raise TypeError(f"data: expected float64 array of shape (n, {n}), got {data.dtype} {data.shape}")
+                raise TypeError(
+                    f"data: expected float64 array of shape (n, {n}), got {data.dtype} {data.shape}"
+                )
             return (lambda: iter([data])), variables
         side = {"inputs": 0, "outputs": 1}[self.side]
         variables = variables or getattr(data.kernel, self.side)
@@ -675,19 +699,31 @@ class Encoder:
         chains = self.chains or {}
         unknown = set(chains) - set(variables)
         if unknown:
-            raise ValueError(f"chains: no variable is called {sorted(unknown)[0]!r}; the {self.side} are {', '.join(variables)}")
+            raise ValueError(
+                f"chains: no variable is called {sorted(unknown)[0]!r}; the {self.side} are {', '.join(variables)}"
+            )
         self.variables_ = dict(variables)
         self.chains_ = {}
         for name, variable in variables.items():
             chain = chains.get(name, None)
-            chain = default_chain(variable) if chain is None else [chain] if isinstance(chain, Transform) else list(chain)
+            chain = (
+                default_chain(variable)
+                if chain is None
+                else [chain]
+                if isinstance(chain, Transform)
+                else list(chain)
+            )
             for k, transform in enumerate(chain):
                 if not isinstance(transform, Transform):
-                    raise TypeError(f"chains[{name!r}][{k}]: expected a transform, got {type(transform).__name__}")
+                    raise TypeError(
+                        f"chains[{name!r}][{k}]: expected a transform, got {type(transform).__name__}"
+                    )
                 if isinstance(transform, Mask) and k > 0:
                     raise ValueError(f"chains[{name!r}]: Mask must be the first transform")
                 if hasattr(transform, "_expand") and k < len(chain) - 1:
-                    raise ValueError(f"chains[{name!r}]: {type(transform).__name__} must be the last transform")
+                    raise ValueError(
+                        f"chains[{name!r}]: {type(transform).__name__} must be the last transform"
+                    )
             # copies: the same transform object may stand in several chains, and fitting must not change the caller's
             self.chains_[name] = [type(t)(**t.get_params()) for t in chain]
             for transform in self.chains_[name]:
@@ -731,7 +767,9 @@ class Encoder:
     def _missing(self, name, x):
         """Where the columns of a variable are missing."""
         chain = self.chains_[name]
-        return chain[0]._is_missing(x) if chain and isinstance(chain[0], Mask) else np.zeros(x.shape, dtype=bool)
+        return (
+            chain[0]._is_missing(x) if chain and isinstance(chain[0], Mask) else np.zeros(x.shape, dtype=bool)
+        )
 
     def _check_block(self, block, first_row):
         """NaN and infinity that no mask covers, and categories."""
@@ -746,11 +784,17 @@ class Encoder:
                 i, j = np.argwhere(bad)[0]
                 label, value = self.labels_[columns[j]], x[i, j]
                 if np.isfinite(value):
-                    raise _core.DomainError(f"{label}: value {value:.9g} in row {first_row + i}: expected a category 0 ... {kind.k - 1}")
-                raise _core.NotFiniteError(f"{label}: row {first_row + i} is {'NaN' if np.isnan(value) else 'infinite'}")
+                    raise _core.DomainError(
+                        f"{label}: value {value:.9g} in row {first_row + i}: expected a category 0 ... {kind.k - 1}"
+                    )
+                raise _core.NotFiniteError(
+                    f"{label}: row {first_row + i} is {'NaN' if np.isnan(value) else 'infinite'}"
+                )
 
     def _update(self, learners, program, block):
-        seen = program.run(block, np.empty((len(block), sum(len(self._columns(name)) for name, _, _ in learners))))
+        seen = program.run(
+            block, np.empty((len(block), sum(len(self._columns(name)) for name, _, _ in learners)))
+        )
         at = 0
         for name, transform, _ in learners:
             columns = self._columns(name)
@@ -777,7 +821,9 @@ class Encoder:
                         mask.fill_[k] = 0.0
                     else:
                         back = [step for t in reversed(rest) for step in t._inverse(k)]
-                        mask.fill_[k] = _program(1, [(_COLUMN, 0, 1, 0, len(back))], back).run(np.zeros((1, 1)), np.empty((1, 1)))[0, 0]
+                        mask.fill_[k] = _program(1, [(_COLUMN, 0, 1, 0, len(back))], back).run(
+                            np.zeros((1, 1)), np.empty((1, 1))
+                        )[0, 0]
         self._build_programs()
         return self
 
@@ -841,7 +887,10 @@ class Encoder:
         -------
         dict
         """
-        return {"side": self.side, "chains": {name: [t.to_dict() for t in chain] for name, chain in self.chains_.items()}}
+        return {
+            "side": self.side,
+            "chains": {name: [t.to_dict() for t in chain] for name, chain in self.chains_.items()},
+        }
 
     @classmethod
     def from_dict(cls, values, variables):
@@ -857,7 +906,10 @@ class Encoder:
         Encoder
             Fitted.
         """
-        self = cls({name: [Transform.from_dict(t) for t in chain] for name, chain in values["chains"].items()}, side=values["side"])
+        self = cls(
+            {name: [Transform.from_dict(t) for t in chain] for name, chain in values["chains"].items()},
+            side=values["side"],
+        )
         self.variables_ = dict(variables)
         self.chains_ = {name: self.chains[name] for name in variables}
         self._lay_out()
@@ -887,7 +939,9 @@ class Encoder:
         self = cls(chains, side=side)
         self._set_chains(variables)
         for name, transform, _ in self._next_learners():
-            raise ValueError(f"chains[{name!r}]: {transform!r} has to learn from data; give its values or call fit")
+            raise ValueError(
+                f"chains[{name!r}]: {transform!r} has to learn from data; give its values or call fit"
+            )
         del self._fitted
         return self._finish()
 
@@ -1033,7 +1087,9 @@ class InverseDensity:
                 counts[k] += np.histogram(v, bins=self.bins, range=(low[k], high[k]))[0]
         step = (high - low) / self.bins
         self._centres = low[:, None] + step[:, None] * (np.arange(self.bins) + 0.5)
-        self._density = np.maximum(counts, 0.5) / counts.sum(axis=1, keepdims=True) * self.bins  # an empty bin: half a row
+        self._density = (
+            np.maximum(counts, 0.5) / counts.sum(axis=1, keepdims=True) * self.bins
+        )  # an empty bin: half a row
         self._limits = (0.0, np.inf)
         self._scale = 1.0
         smallest = min(self._raw(x, y).min() for x, y, *_ in dataset.blocks())
@@ -1074,7 +1130,9 @@ class InverseDensity:
             v = np.asarray((x, y)[side][:, column], dtype=np.float64)
             if log and not np.all(v > 0):
                 row = int(np.argmax(~(v > 0)))
-                raise _core.DomainError(f"{name}: value {v[row]:.9g} in row {row}: the logarithm needs a value above 0")
+                raise _core.DomainError(
+                    f"{name}: value {v[row]:.9g} in row {row}: the logarithm needs a value above 0"
+                )
             columns.append(np.log(v) if log else v)
         return np.stack(columns, axis=1)
 
@@ -1085,7 +1143,9 @@ def _place(kernel, wanted):
         for name, variable in variables.items():
             if name == wanted:
                 if variable.shape != ():
-                    raise ValueError(f"names: {name!r} has shape {variable.shape}; expected a variable without a shape")
+                    raise ValueError(
+                        f"names: {name!r} has shape {variable.shape}; expected a variable without a shape"
+                    )
                 return side, at, variable.scale == "log", name
             at += variable.size
     raise ValueError(f"names: no input or output is called {wanted!r}")

@@ -125,8 +125,10 @@ class GuardReport:
     def __str__(self):
         if not self.n_outside:
             return f"{self.n_rows} rows, all inside the domain"
-        parts = [f"{self.n_outside} of {self.n_rows} rows outside the domain",
-                 f"{self.n_box} by range, {self.n_density} by density, {self.n_not_finite} not finite"]
+        parts = [
+            f"{self.n_outside} of {self.n_rows} rows outside the domain",
+            f"{self.n_box} by range, {self.n_density} by density, {self.n_not_finite} not finite",
+        ]
         if self.inputs:
             parts.append(", ".join(f"{label} {count}" for label, count in self.inputs.items()))
         if self.n_fallback:
@@ -206,8 +208,21 @@ class Surrogate:
 
     # ----------------------------------------------------------------------------------------------------------- training
 
-    def fit(self, train, *, validation=None, seed, epochs=100, batch_size=256, loss=None, optimizer=None, weight=None, dtype="float32",
-            memory="1GB", **options):
+    def fit(
+        self,
+        train,
+        *,
+        validation=None,
+        seed,
+        epochs=100,
+        batch_size=256,
+        loss=None,
+        optimizer=None,
+        weight=None,
+        dtype="float32",
+        memory="1GB",
+        **options,
+    ):
         """Learn encoder, decoder, domain and network from data.
 
         Parameters
@@ -248,7 +263,9 @@ class Surrogate:
         _check_policy(self._policy)
         for name, dataset in (("train", train), ("validation", validation)):
             if dataset is not None and _signature(dataset.kernel) != _signature(self.kernel):
-                raise ValueError(f"{name}: the data are of {dataset.kernel!r}, whose variables are not those of {self.kernel!r}")
+                raise ValueError(
+                    f"{name}: the data are of {dataset.kernel!r}, whose variables are not those of {self.kernel!r}"
+                )
         self._core = None  # until the end: a fit that fails leaves no half-trained function
         self.encoder_ = _as_encoder(self.encoder, "inputs").fit(train)
         self.decoder_ = _as_encoder(self.decoder, "outputs").fit(train)
@@ -263,12 +280,24 @@ class Surrogate:
         if validation is not None:
             callbacks.insert(0, _DeployedLoss(self, validation, loss, dtype))
             if not any(isinstance(c, nn.EarlyStopping) for c in callbacks):
-                callbacks.append(nn.EarlyStopping("validation_loss", patience=epochs))  # never stops; names what is best
-        self.history_ = nn.fit(network, batches, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size, seed=seed,
-                               callbacks=callbacks, **options)
+                callbacks.append(
+                    nn.EarlyStopping("validation_loss", patience=epochs)
+                )  # never stops; names what is best
+        self.history_ = nn.fit(
+            network,
+            batches,
+            loss=loss,
+            optimizer=optimizer,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            callbacks=callbacks,
+            **options,
+        )
         self.network_ = network
-        self.provenance = self._trained_provenance(train, validation, seed, batch_size, loss, optimizer, dtype,
-                                                   time.perf_counter() - start)
+        self.provenance = self._trained_provenance(
+            train, validation, seed, batch_size, loss, optimizer, dtype, time.perf_counter() - start
+        )
         self._start(network.layers)
         return self
 
@@ -299,8 +328,17 @@ class Surrogate:
             keep = value > 1e-6 * max(value.max(), 0)
             if keep.any():
                 whitening = np.ascontiguousarray(vector[:, keep] / np.sqrt(value[keep]))
-        return {"low": low, "high": high, "missing": missing, "flags": flags, "mean": moments.mean_, "whitening": whitening,
-                "max_distance": np.inf if whitening is None else _UNLIMITED, "settings": settings, "sha256": digest.hexdigest()}
+        return {
+            "low": low,
+            "high": high,
+            "missing": missing,
+            "flags": flags,
+            "mean": moments.mean_,
+            "whitening": whitening,
+            "max_distance": np.inf if whitening is None else _UNLIMITED,
+            "settings": settings,
+            "sha256": digest.hexdigest(),
+        }
 
     def _widen(self, low, high, settings):
         at = 0
@@ -315,9 +353,17 @@ class Surrogate:
                 step = settings.margin * (b - a)
                 a, b = a - step, b + step
             if variable.low is not None:
-                a = np.full_like(a, variable.low) if settings.box == "declared" else np.minimum(low[part], np.maximum(a, variable.low))
+                a = (
+                    np.full_like(a, variable.low)
+                    if settings.box == "declared"
+                    else np.minimum(low[part], np.maximum(a, variable.low))
+                )
             if variable.high is not None:
-                b = np.full_like(b, variable.high) if settings.box == "declared" else np.maximum(high[part], np.minimum(b, variable.high))
+                b = (
+                    np.full_like(b, variable.high)
+                    if settings.box == "declared"
+                    else np.maximum(high[part], np.minimum(b, variable.high))
+                )
             low[part], high[part] = a, b
         return low, high
 
@@ -332,7 +378,9 @@ class Surrogate:
             d = core.distance(np.ascontiguousarray(x, dtype=np.float64))
             largest = max(largest, float(d.max()))
             kept.append(d[::step])
-        limit = largest if settings.quantile == 1 else float(np.quantile(np.concatenate(kept), settings.quantile))
+        limit = (
+            largest if settings.quantile == 1 else float(np.quantile(np.concatenate(kept), settings.quantile))
+        )
         self._domain["max_distance"] = settings.slack * limit
 
     def _batches(self, train, batch_size, dtype, memory):
@@ -344,7 +392,9 @@ class Surrogate:
         weights = []
         row = 0
         for block in train.blocks():
-            encoded = self._encode_block(block, dtype, x[row : row + len(block[0])], y[row : row + len(block[0])])
+            encoded = self._encode_block(
+                block, dtype, x[row : row + len(block[0])], y[row : row + len(block[0])]
+            )
             row += len(block[0])
             weights.append(encoded[2])
         return (x, y) if weights[0] is None else (x, y, np.concatenate(weights))
@@ -352,8 +402,11 @@ class Surrogate:
     def _encode_block(self, block, dtype, x_out=None, y_out=None):
         x, y = (np.ascontiguousarray(v, dtype=np.float64) for v in block[:2])
         weight = self.row_weights(x, y, block[2] if len(block) > 2 else None)
-        return (self.encoder_.transform(x, x_out, dtype=dtype), self.decoder_.transform(y, y_out, dtype=dtype),
-                None if weight is None else weight.astype(dtype))
+        return (
+            self.encoder_.transform(x, x_out, dtype=dtype),
+            self.decoder_.transform(y, y_out, dtype=dtype),
+            None if weight is None else weight.astype(dtype),
+        )
 
     def row_weights(self, x, y, own=None):
         """Weights of rows in the training loss, for metrics that weigh in the same way.
@@ -373,7 +426,9 @@ class Surrogate:
         weight = getattr(self, "weight_", None)
         if weight is None:
             return None if own is None else np.asarray(own, dtype=np.float64)
-        weight = np.asarray(weight.weights(x, y) if isinstance(weight, InverseDensity) else weight(x, y), dtype=np.float64)
+        weight = np.asarray(
+            weight.weights(x, y) if isinstance(weight, InverseDensity) else weight(x, y), dtype=np.float64
+        )
         if weight.shape != (len(x),) or not np.all(weight >= 0) or not np.all(np.isfinite(weight)):
             raise ValueError(f"weight: expected ({len(x)},) finite numbers >= 0, got shape {weight.shape}")
         return weight
@@ -401,7 +456,19 @@ class Surrogate:
         }
 
     @classmethod
-    def from_network(cls, kernel, weights, biases, activations, *, encoder=None, decoder=None, domain=None, guard="raise", provenance=None):
+    def from_network(
+        cls,
+        kernel,
+        weights,
+        biases,
+        activations,
+        *,
+        encoder=None,
+        decoder=None,
+        domain=None,
+        guard="raise",
+        provenance=None,
+    ):
         """A surrogate of a network that was trained elsewhere.
 
         Parameters
@@ -438,18 +505,36 @@ class Surrogate:
         self.encoder_ = _given_encoder(encoder, kernel.inputs, "inputs")
         self.decoder_ = _given_encoder(decoder, kernel.outputs, "outputs")
         if not len(weights) == len(biases) == len(activations):
-            raise ValueError(f"weights, biases, activations: expected as many of each, got {len(weights)}, {len(biases)}, {len(activations)}")
-        layers = [(np.ascontiguousarray(w), np.ascontiguousarray(b), a) for w, b, a in zip(weights, biases, activations)]
+            raise ValueError(
+                f"weights, biases, activations: expected as many of each, got {len(weights)}, {len(biases)}, {len(activations)}"
+            )
+        layers = [
+            (np.ascontiguousarray(w), np.ascontiguousarray(b), a)
+            for w, b, a in zip(weights, biases, activations)
+        ]
         _check_layers(layers, self.encoder_.n_out_, self.decoder_.n_out_)
         missing, flags = _special_inputs(self.encoder_)
         if domain is None:
             limits = [(v.low, v.high) for v in kernel.inputs.values() for _ in range(v.size)]
-            domain = (np.array([-np.inf if a is None else a for a, _ in limits], dtype=np.float64),
-                      np.array([np.inf if b is None else b for _, b in limits], dtype=np.float64))
-        self._domain = {"low": np.ascontiguousarray(domain[0], dtype=np.float64), "high": np.ascontiguousarray(domain[1], dtype=np.float64),
-                        "missing": missing, "flags": flags, "mean": None, "whitening": None, "max_distance": np.inf,
-                        "settings": guard if isinstance(guard, Guard) else Guard()}
-        self.provenance = {"simgraft": _core.__version__, "kernel": {"name": kernel.name, "version": kernel.version}, **(provenance or {})}
+            domain = (
+                np.array([-np.inf if a is None else a for a, _ in limits], dtype=np.float64),
+                np.array([np.inf if b is None else b for _, b in limits], dtype=np.float64),
+            )
+        self._domain = {
+            "low": np.ascontiguousarray(domain[0], dtype=np.float64),
+            "high": np.ascontiguousarray(domain[1], dtype=np.float64),
+            "missing": missing,
+            "flags": flags,
+            "mean": None,
+            "whitening": None,
+            "max_distance": np.inf,
+            "settings": guard if isinstance(guard, Guard) else Guard(),
+        }
+        self.provenance = {
+            "simgraft": _core.__version__,
+            "kernel": {"name": kernel.name, "version": kernel.version},
+            **(provenance or {}),
+        }
         self._start(layers)
         return self
 
@@ -512,13 +597,19 @@ class Surrogate:
             self.guard_report.n_rows += core.evaluate(x, out, 1, None, None, threads)["n_rows"]
             return out
         per_input = np.zeros(self.n_in, dtype=np.int64)
-        flags = np.empty(len(x), dtype=np.uint8) if policy == "fallback" and isinstance(x, np.ndarray) else None
+        flags = (
+            np.empty(len(x), dtype=np.uint8) if policy == "fallback" and isinstance(x, np.ndarray) else None
+        )
         counts = core.evaluate(x, out, 0, flags, per_input, threads)
         n_fallback = self._fall_back(x, out, flags) if policy == "fallback" and counts["n_outside"] else 0
         self.guard_report._add(counts, self.encoder_.labels_, per_input, n_fallback)
         if policy == "warn" and counts["n_outside"]:
-            warnings.warn(f"{counts['n_outside']} of {counts['n_rows']} rows lie outside the domain of the surrogate; "
-                          f"first: {counts['first']}", OutsideDomainWarning, stacklevel=2)
+            warnings.warn(
+                f"{counts['n_outside']} of {counts['n_rows']} rows lie outside the domain of the surrogate; "
+                f"first: {counts['first']}",
+                OutsideDomainWarning,
+                stacklevel=2,
+            )
         return out
 
     def _fall_back(self, x, out, flags):
@@ -566,7 +657,9 @@ class Surrogate:
         self.guard_report = GuardReport()
 
     def __getstate__(self):
-        return {name: value for name, value in self.__dict__.items() if name != "_core"} | {"_has_core": getattr(self, "_core", None) is not None}
+        return {name: value for name, value in self.__dict__.items() if name != "_core"} | {
+            "_has_core": getattr(self, "_core", None) is not None
+        }
 
     def __setstate__(self, state):
         has_core = state.pop("_has_core")
@@ -592,7 +685,9 @@ class Surrogate:
         kernel, domain = self.kernel, self._domain
         n_out = self.decoder_.n_in_
         out_limits = [(v.low, v.high) for v in kernel.outputs.values() for _ in range(v.size)]
-        units = [[v.unit for v in side.values() for _ in range(v.size)] for side in (kernel.inputs, kernel.outputs)]
+        units = [
+            [v.unit for v in side.values() for _ in range(v.size)] for side in (kernel.inputs, kernel.outputs)
+        ]
         activations = [a if isinstance(a, tuple) else (a, None) for _, _, a in map(_layer, layers)]
         entries = {
             "kernel/name": str(kernel.name or ""),
@@ -603,10 +698,16 @@ class Surrogate:
             "input/high": domain["high"],
             "output/name": _lines(self.decoder_.labels_),
             "output/unit": _lines(units[1]),
-            "output/low": np.array([-np.inf if a is None else a for a, _ in out_limits], dtype=np.float64).reshape(n_out),
-            "output/high": np.array([np.inf if b is None else b for _, b in out_limits], dtype=np.float64).reshape(n_out),
+            "output/low": np.array(
+                [-np.inf if a is None else a for a, _ in out_limits], dtype=np.float64
+            ).reshape(n_out),
+            "output/high": np.array(
+                [np.inf if b is None else b for _, b in out_limits], dtype=np.float64
+            ).reshape(n_out),
             "network/activation": _lines([name for name, _ in activations]),
-            "network/parameter": np.array([_activation_parameter(n) if p is None else p for n, p in activations], dtype=np.float64),
+            "network/parameter": np.array(
+                [_activation_parameter(n) if p is None else p for n, p in activations], dtype=np.float64
+            ),
             "domain/flags": domain["flags"],
             "domain/missing": domain["missing"],
             "domain/max_distance": np.array(domain["max_distance"], dtype=np.float64),
@@ -616,15 +717,20 @@ class Surrogate:
         if domain["whitening"] is not None:
             entries["domain/mean"], entries["domain/whitening"] = domain["mean"], domain["whitening"]
         for k, layer in enumerate(layers):
-            entries[f"network/weight_{k}"], entries[f"network/bias_{k}"] = (np.array(v) for v in _layer(layer)[:2])
+            entries[f"network/weight_{k}"], entries[f"network/bias_{k}"] = (
+                np.array(v) for v in _layer(layer)[:2]
+            )
         settings = domain["settings"]
-        entries["description"] = json.dumps({
-            "kernel": _plain(kernel.describe()),
-            "encoder": self.encoder_.to_dict(),
-            "decoder": self.decoder_.to_dict(),
-            "guard": {**vars(settings), "policy": self._policy},
-            "provenance": _plain(getattr(self, "provenance", {})),
-        }, allow_nan=False)
+        entries["description"] = json.dumps(
+            {
+                "kernel": _plain(kernel.describe()),
+                "encoder": self.encoder_.to_dict(),
+                "decoder": self.decoder_.to_dict(),
+                "guard": {**vars(settings), "policy": self._policy},
+                "provenance": _plain(getattr(self, "provenance", {})),
+            },
+            allow_nan=False,
+        )
         return entries
 
     def save(self, path):
@@ -669,18 +775,35 @@ class Surrogate:
             decoder = Encoder.from_dict(facts["decoder"], described.outputs)
             guard = Guard(**facts["guard"])
         except (KeyError, TypeError, ValueError, AttributeError) as problem:
-            raise _core.FileFormatError(f"{path}: the description is not that of a surrogate ({problem!r})") from problem
+            raise _core.FileFormatError(
+                f"{path}: the description is not that of a surrogate ({problem!r})"
+            ) from problem
         if kernel is not None and _signature(kernel) != _signature(described):
-            raise ValueError(f"kernel: {kernel.name!r} does not have the inputs and outputs of {described.name!r} in {path}")
+            raise ValueError(
+                f"kernel: {kernel.name!r} does not have the inputs and outputs of {described.name!r} in {path}"
+            )
         self = cls(kernel or described, None, encoder=encoder, decoder=decoder, guard=guard)
         self.encoder_, self.decoder_ = encoder, decoder
         self.provenance = facts["provenance"]
-        self._domain = {"low": entries["input/low"], "high": entries["input/high"], "missing": entries["domain/missing"],
-                        "flags": entries["domain/flags"], "mean": entries.get("domain/mean"), "whitening": entries.get("domain/whitening"),
-                        "max_distance": float(entries["domain/max_distance"]), "settings": guard}
+        self._domain = {
+            "low": entries["input/low"],
+            "high": entries["input/high"],
+            "missing": entries["domain/missing"],
+            "flags": entries["domain/flags"],
+            "mean": entries.get("domain/mean"),
+            "whitening": entries.get("domain/whitening"),
+            "max_distance": float(entries["domain/max_distance"]),
+            "settings": guard,
+        }
         names = entries["network/activation"].splitlines()
-        self._layers = [(entries[f"network/weight_{k}"], entries[f"network/bias_{k}"], (name, float(entries["network/parameter"][k])))
-                        for k, name in enumerate(names)]
+        self._layers = [
+            (
+                entries[f"network/weight_{k}"],
+                entries[f"network/bias_{k}"],
+                (name, float(entries["network/parameter"][k])),
+            )
+            for k, name in enumerate(names)
+        ]
         self._core = core
         self.reset_guard_report()
         return self
@@ -695,18 +818,25 @@ class Surrogate:
         str
         """
         facts = self._fitted().describe()
-        lines = [f"surrogate of {facts['name'] or 'a kernel'} {facts['version']}".rstrip(),
-                 f"network {self._shape_text()}, {facts['n_parameters']} parameters, "
-                 f"{facts['flops_per_row']:.0f} floating-point operations a row, {facts['network_bits']} bit",
-                 "inputs:"]
+        lines = [
+            f"surrogate of {facts['name'] or 'a kernel'} {facts['version']}".rstrip(),
+            f"network {self._shape_text()}, {facts['n_parameters']} parameters, "
+            f"{facts['flops_per_row']:.0f} floating-point operations a row, {facts['network_bits']} bit",
+            "inputs:",
+        ]
         lines += self._variable_lines(self.kernel.inputs, self.encoder_)
         lines.append("outputs:")
         lines += self._variable_lines(self.kernel.outputs, self.decoder_)
         limit = facts["max_distance"]
-        lines.append(f"guard: {self._policy}; " + ("density not checked" if np.isinf(limit) else f"distance at most {limit:.3g}"))
+        lines.append(
+            f"guard: {self._policy}; "
+            + ("density not checked" if np.isinf(limit) else f"distance at most {limit:.3g}")
+        )
         data = (self.provenance or {}).get("data") or {}
         if data:
-            lines.append(f"trained on {data['rows']} rows, sha256 {data['sha256'][:16]}..., {self.provenance['training_seconds']:.3g} s")
+            lines.append(
+                f"trained on {data['rows']} rows, sha256 {data['sha256'][:16]}..., {self.provenance['training_seconds']:.3g} s"
+            )
         return "\n".join(lines)
 
     def _shape_text(self):
@@ -714,7 +844,10 @@ class Surrogate:
         return "-".join(str(n) for n in [len(layers[0][0])] + [len(b) for _, b, _ in layers])
 
     def _variable_lines(self, variables, encoder):
-        return [f"  {name} [{v.unit}]{'' if v.shape == () else ' ' + str(v.shape)} {encoder.chains_[name]}" for name, v in variables.items()]
+        return [
+            f"  {name} [{v.unit}]{'' if v.shape == () else ' ' + str(v.shape)} {encoder.chains_[name]}"
+            for name, v in variables.items()
+        ]
 
     def __repr__(self):
         if getattr(self, "_core", None) is None:
@@ -725,12 +858,19 @@ class Surrogate:
         if getattr(self, "_core", None) is None:
             return f"<pre>{html.escape(repr(self))}</pre>"
         facts = self._core.describe()
-        rows = [("stands in for", f"{facts['name']} {facts['version']}"), ("network", self._shape_text()),
-                ("parameters", facts["n_parameters"]), ("inputs", ", ".join(f"{n} [{v.unit}]" for n, v in self.kernel.inputs.items())),
-                ("outputs", ", ".join(f"{n} [{v.unit}]" for n, v in self.kernel.outputs.items())), ("guard", self._policy),
-                ("seen", str(self.guard_report))]
-        cells = "".join(f"<tr><th style='text-align:left'>{html.escape(str(k))}</th><td style='text-align:left'>{html.escape(str(v))}</td></tr>"
-                        for k, v in rows)
+        rows = [
+            ("stands in for", f"{facts['name']} {facts['version']}"),
+            ("network", self._shape_text()),
+            ("parameters", facts["n_parameters"]),
+            ("inputs", ", ".join(f"{n} [{v.unit}]" for n, v in self.kernel.inputs.items())),
+            ("outputs", ", ".join(f"{n} [{v.unit}]" for n, v in self.kernel.outputs.items())),
+            ("guard", self._policy),
+            ("seen", str(self.guard_report)),
+        ]
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(str(k))}</th><td style='text-align:left'>{html.escape(str(v))}</td></tr>"
+            for k, v in rows
+        )
         return f"<table>{cells}</table>"
 
 
@@ -770,12 +910,19 @@ def describe(path):
     path = Path(path)
     if path.is_dir():
         data = Dataset.open(path)
-        return f"data set in {path}: {len(data)} rows of {data.kernel.name} {data.kernel.version}\n" + _indented(data.provenance)
+        return (
+            f"data set in {path}: {len(data)} rows of {data.kernel.name} {data.kernel.version}\n"
+            + _indented(data.provenance)
+        )
     info = _core.file_info(path)
     lines = [f"{info['kind']}, format {info['version']}, {info['n_bytes']} bytes, sha256 {info['sha256']}"]
     if info["kind"] == KIND:
         surrogate = Surrogate.load(path)
-        lines += [surrogate.describe(), "provenance:", _indented({k: v for k, v in surrogate.provenance.items() if k != "history"})]
+        lines += [
+            surrogate.describe(),
+            "provenance:",
+            _indented({k: v for k, v in surrogate.provenance.items() if k != "history"}),
+        ]
     return "\n".join(lines)
 
 
@@ -811,8 +958,17 @@ class _DeployedLoss:
         x = nn.Input(surrogate.decoder_.n_out_)
         same = nn.Network.from_graph(x, nn.Affine()(x), seed=0, dtype=dtype)  # starts as the identity
         loss = loss or nn.loss.MSE()
-        self.judge = _core.Trainer(same._graph, same.parameters, loss._pair(), nn.SGD()._pair(), loss._column_weight(same.dtype),
-                                   0.0, 0.0, 0.0, 1)
+        self.judge = _core.Trainer(
+            same._graph,
+            same.parameters,
+            loss._pair(),
+            nn.SGD()._pair(),
+            loss._column_weight(same.dtype),
+            0.0,
+            0.0,
+            0.0,
+            1,
+        )
         self.parameters = same.parameters
 
     def __call__(self, training):
@@ -843,7 +999,9 @@ def _given_encoder(given, variables, side):
     if isinstance(given, Encoder) and hasattr(given, "program_"):
         return given
     chains = (given.chains if isinstance(given, Encoder) else given) or {}
-    return Encoder.from_chains({name: chains.get(name, []) for name in variables} | dict(chains), variables, side=side)
+    return Encoder.from_chains(
+        {name: chains.get(name, []) for name in variables} | dict(chains), variables, side=side
+    )
 
 
 def _special_inputs(encoder):
@@ -885,7 +1043,9 @@ def _check_layers(layers, n_in, n_out):
         if bias.shape != (n_in,):
             raise ValueError(f"biases[{k}]: expected shape ({n_in},), got {bias.shape}")
     if n_in != n_out:
-        raise ValueError(f"weights[{len(layers) - 1}]: expected {n_out} outputs, which the decoder takes, got {n_in}")
+        raise ValueError(
+            f"weights[{len(layers) - 1}]: expected {n_out} outputs, which the decoder takes, got {n_in}"
+        )
 
 
 _ACTIVATION_PARAMETER = {name: parameter for name, parameter, *_ in _core.activations()}
@@ -915,7 +1075,10 @@ def _dataset_facts(dataset, sha256=None):
 
 
 def _signature(kernel):
-    return [[(name, v.unit, tuple(v.shape)) for name, v in side.items()] for side in (kernel.inputs, kernel.outputs)]
+    return [
+        [(name, v.unit, tuple(v.shape)) for name, v in side.items()]
+        for side in (kernel.inputs, kernel.outputs)
+    ]
 
 
 def _plain(value):

@@ -15,9 +15,16 @@ def rates(inputs):
 @pytest.fixture(scope="session")
 def kernel():
     return sg.Kernel(
-        rates, name="rates", version="3",
-        inputs={"pressure": sg.Var("Pa", 1e2, 1e5, scale="log"), "temperature": sg.Var("K", 200, 400), "mix": sg.Var("1", 0, 1, shape=3)},
-        outputs={"rate": sg.Var("s-1", scale="log"), "heat": sg.Var("W m-3")})
+        rates,
+        name="rates",
+        version="3",
+        inputs={
+            "pressure": sg.Var("Pa", 1e2, 1e5, scale="log"),
+            "temperature": sg.Var("K", 200, 400),
+            "mix": sg.Var("1", 0, 1, shape=3),
+        },
+        outputs={"rate": sg.Var("s-1", scale="log"), "heat": sg.Var("W m-3")},
+    )
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +34,9 @@ def data(kernel):
 
 @pytest.fixture(scope="session")
 def surrogate(kernel, data):
-    return sg.Surrogate(kernel, sg.nn.MLP([16, 24], activation="softsign")).fit(data, seed=3, epochs=8, batch_size=64, progress=False)
+    return sg.Surrogate(kernel, sg.nn.MLP([16, 24], activation="softsign")).fit(
+        data, seed=3, epochs=8, batch_size=64, progress=False
+    )
 
 
 @pytest.fixture

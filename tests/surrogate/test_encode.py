@@ -17,23 +17,43 @@ N_FIELD = 12
 def every_transform():
     """One variable for each transform; a field wide enough to run across its columns."""
     variables = {
-        "pressure": sg.Var("Pa", scale="log"), "temperature": sg.Var("K"), "wind": sg.Var("degree"), "soil": sg.Var("1"),
-        "snow": sg.Var("m"), "field": sg.Var("K", shape=N_FIELD), "flux": sg.Var("W m-2"), "ozone": sg.Var("1"), "rain": sg.Var("mm"),
+        "pressure": sg.Var("Pa", scale="log"),
+        "temperature": sg.Var("K"),
+        "wind": sg.Var("degree"),
+        "soil": sg.Var("1"),
+        "snow": sg.Var("m"),
+        "field": sg.Var("K", shape=N_FIELD),
+        "flux": sg.Var("W m-2"),
+        "ozone": sg.Var("1"),
+        "rain": sg.Var("mm"),
     }
     chains = {
-        "wind": encode.Angle(period=360.0), "soil": encode.OneHot(4), "snow": [encode.Mask(), encode.MinMax()],
-        "field": encode.Standardise(shared="scale"), "flux": [encode.SignedLog(), encode.Standardise()],
-        "ozone": [encode.Root(4), encode.MinMax()], "rain": [encode.Clip(low=0.0), encode.Root(3), encode.Standardise()],
+        "wind": encode.Angle(period=360.0),
+        "soil": encode.OneHot(4),
+        "snow": [encode.Mask(), encode.MinMax()],
+        "field": encode.Standardise(shared="scale"),
+        "flux": [encode.SignedLog(), encode.Standardise()],
+        "ozone": [encode.Root(4), encode.MinMax()],
+        "rain": [encode.Clip(low=0.0), encode.Root(3), encode.Standardise()],
     }
     return variables, chains
 
 
 def rows_of_everything(n, seed=0):
     rng = np.random.default_rng(seed)
-    return np.column_stack([
-        np.exp(rng.normal(8, 2, n)), rng.normal(250, 30, n), rng.uniform(0, 360, n), rng.integers(0, 4, n).astype(float),
-        np.where(rng.random(n) < 0.2, np.nan, rng.random(n)), rng.normal(280, 5, (n, N_FIELD)), rng.normal(0, 3, n) ** 3,
-        rng.random(n) ** 4, rng.random(n) ** 2])
+    return np.column_stack(
+        [
+            np.exp(rng.normal(8, 2, n)),
+            rng.normal(250, 30, n),
+            rng.uniform(0, 360, n),
+            rng.integers(0, 4, n).astype(float),
+            np.where(rng.random(n) < 0.2, np.nan, rng.random(n)),
+            rng.normal(280, 5, (n, N_FIELD)),
+            rng.normal(0, 3, n) ** 3,
+            rng.random(n) ** 4,
+            rng.random(n) ** 2,
+        ]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +103,19 @@ def test_bits_depend_neither_on_batch_nor_strides_nor_instruction_set(fitted, si
             continue
         for step in (1, 2, 3, 7, 16, 100, 500):
             z = np.concatenate([fitted.transform(x[i : i + step], dtype=out) for i in range(0, len(x), step)])
-            back = np.concatenate([fitted.inverse_transform(z[i : i + step], dtype=out) for i in range(0, len(x), step)])
+            back = np.concatenate(
+                [fitted.inverse_transform(z[i : i + step], dtype=out) for i in range(0, len(x), step)]
+            )
             seen.add(z.tobytes() + back.tobytes())
-        other = np.full((fitted.n_out_, len(x)), 7, dtype=out).T  # Fortran order, and every other row of a larger array
+        other = np.full(
+            (fitted.n_out_, len(x)), 7, dtype=out
+        ).T  # Fortran order, and every other row of a larger array
         z = fitted.transform(np.repeat(np.asfortranarray(x), 2, axis=0)[::2], out=other)
         wide = np.zeros((len(x), 2 * fitted.n_in_ + 3), dtype=out)[::-1, 1::2][:, : fitted.n_in_]
-        seen.add(np.ascontiguousarray(z).tobytes() + np.ascontiguousarray(fitted.inverse_transform(z, out=wide)).tobytes())
+        seen.add(
+            np.ascontiguousarray(z).tobytes()
+            + np.ascontiguousarray(fitted.inverse_transform(z, out=wide)).tobytes()
+        )
     _core.isa_set("auto")
     assert len(seen) == 1
 
@@ -108,7 +135,12 @@ def test_blocks_teach_what_the_whole_teaches(seed, n, step):
     streamed = encode.Encoder({"a": chain}).fit(Blocks())
     whole = encode.Encoder({"a": chain}).fit(x, Blocks.kernel.inputs)
     # Sums over 400 rows in another order: 400 eps, and encoded values of at most 1.
-    assert np.allclose(streamed.transform(x, dtype="float64"), whole.transform(x, dtype="float64"), rtol=0, atol=400 * 2.3e-16)
+    assert np.allclose(
+        streamed.transform(x, dtype="float64"),
+        whole.transform(x, dtype="float64"),
+        rtol=0,
+        atol=400 * 2.3e-16,
+    )
     z = whole.transform(x, dtype="float64")
     assert np.allclose(z.min(axis=0), 0, atol=1e-14) and np.allclose(z.max(axis=0), 1, atol=1e-14)
 
@@ -136,12 +168,16 @@ def test_root_of_zero_is_zero_and_power_undoes_it(n):
     x = np.array([[0.0], [1.0], [3.7e-12], [2.9e5]])
     z = encoder.transform(x, dtype="float64")
     assert z[0, 0] == 0 and z[1, 0] == 1
-    assert np.allclose(encoder.inverse_transform(z), x, rtol=4 * n * 2.3e-16, atol=0)  # n-fold power of an error of 2 ulp
+    assert np.allclose(
+        encoder.inverse_transform(z), x, rtol=4 * n * 2.3e-16, atol=0
+    )  # n-fold power of an error of 2 ulp
 
 
 def test_missing_values_encode_to_zero_and_come_back_missing():
     x = np.array([[3.0], [-999.0], [5.0], [7.0]])
-    encoder = encode.Encoder({"a": [encode.Mask(missing=-999.0), encode.Log(), encode.Standardise()]}).fit(x, {"a": sg.Var("1")})
+    encoder = encode.Encoder({"a": [encode.Mask(missing=-999.0), encode.Log(), encode.Standardise()]}).fit(
+        x, {"a": sg.Var("1")}
+    )
     z = encoder.transform(x, dtype="float64")
     assert abs(z[1, 0]) < 1e-15 and np.array_equal(z[:, 1], [1, 0, 1, 1])
     assert abs(z[[0, 2, 3], 0].mean()) < 1e-15  # the missing value is not in the statistics
@@ -154,27 +190,38 @@ def test_neighbours_with_different_roots(n):
     """Columns that run side by side share their steps, not their exponents."""
     orders = [2, 2, 3, 3, 4, 5, 8, 8, 8]
     variables = {f"x{k}": sg.Var("1") for k in range(len(orders))}
-    encoder = encode.Encoder.from_chains({name: encode.Root(order) for name, order in zip(variables, orders)}, variables)
+    encoder = encode.Encoder.from_chains(
+        {name: encode.Root(order) for name, order in zip(variables, orders)}, variables
+    )
     x = np.random.default_rng(1).random((n, len(orders)))
     z = encoder.transform(x, dtype="float64")
-    assert np.allclose(z, x ** (1 / np.array(orders)), rtol=1e-15) and np.allclose(encoder.inverse_transform(z), x, rtol=1e-14)
+    assert np.allclose(z, x ** (1 / np.array(orders)), rtol=1e-15) and np.allclose(
+        encoder.inverse_transform(z), x, rtol=1e-14
+    )
 
 
 @pytest.mark.parametrize("n", [1, 3, 100])
 def test_a_field_with_holes(n):
     x = np.random.default_rng(2).random((n, 6))
     x[np.random.default_rng(3).random((n, 6)) < 0.4] = np.nan
-    encoder = encode.Encoder.from_chains({"a": [encode.Mask(), encode.MinMax(low=0.0, high=2.0)]}, {"a": sg.Var("1", shape=6)})
+    encoder = encode.Encoder.from_chains(
+        {"a": [encode.Mask(), encode.MinMax(low=0.0, high=2.0)]}, {"a": sg.Var("1", shape=6)}
+    )
     z = encoder.transform(x, dtype="float64")
     assert np.array_equal(z, np.hstack([np.where(np.isnan(x), 0, x / 2), ~np.isnan(x)]))
     assert np.array_equal(encoder.inverse_transform(z), x, equal_nan=True)
 
 
 def test_clip_limits_both_ways():
-    encoder = encode.Encoder.from_chains({"a": [encode.Clip(low=0.0, high=2.0)], "b": [encode.Clip(low=0.0)]}, {"a": sg.Var("1"), "b": sg.Var("1")})
+    encoder = encode.Encoder.from_chains(
+        {"a": [encode.Clip(low=0.0, high=2.0)], "b": [encode.Clip(low=0.0)]},
+        {"a": sg.Var("1"), "b": sg.Var("1")},
+    )
     x = np.array([[-1.0, -1.0], [0.5, 1e300], [3.0, 0.0]])
     limited = [[0, 0], [0.5, 1e300], [2, 0]]
-    assert np.array_equal(encoder.transform(x, dtype="float64"), limited) and np.array_equal(encoder.inverse_transform(x), limited)
+    assert np.array_equal(encoder.transform(x, dtype="float64"), limited) and np.array_equal(
+        encoder.inverse_transform(x), limited
+    )
 
 
 def test_of_equal_categories_the_first_wins():
@@ -186,7 +233,9 @@ def test_of_equal_categories_the_first_wins():
 def test_a_constant_column_is_only_shifted():
     x = np.column_stack([np.full(50, 4e-4), np.arange(50.0)])
     encoder = encode.Encoder().fit(x, {"a": sg.Var("1"), "b": sg.Var("1")})
-    assert np.max(np.abs(encoder.transform(x)[:, 0])) < 50 * 2.3e-16 * 4e-4  # the mean of 50 numbers is rounded
+    assert (
+        np.max(np.abs(encoder.transform(x)[:, 0])) < 50 * 2.3e-16 * 4e-4
+    )  # the mean of 50 numbers is rounded
 
 
 @pytest.mark.parametrize(("shared", "means", "stds"), [(False, 3, 3), (True, 1, 1), ("scale", 3, 1)])
@@ -196,29 +245,48 @@ def test_shared_statistics(shared, means, stds):
     (chain,) = encoder.chains_["a"]
     assert len(set(chain.mean_)) == means and len(set(chain.std_)) == stds
     if shared is True:
-        assert np.isclose(chain.std_[0], x.std(), rtol=1e-12) and np.isclose(chain.mean_[0], x.mean(), rtol=1e-12)
+        assert np.isclose(chain.std_[0], x.std(), rtol=1e-12) and np.isclose(
+            chain.mean_[0], x.mean(), rtol=1e-12
+        )
     if shared == "scale":
         assert np.isclose(chain.std_[0], np.sqrt(np.mean(x.var(axis=0))), rtol=1e-12)
 
 
-@pytest.mark.parametrize(("chain", "value", "error", "words"), [
-    ([encode.Log()], 0.0, sg.DomainError, "logarithm"), ([encode.Log()], -3.0, sg.DomainError, "-3"),
-    ([encode.Root(4)], -1e-9, sg.DomainError, "root"), ([encode.Standardise()], np.nan, sg.NotFiniteError, "NaN"),
-    ([encode.OneHot(3)], 3.0, sg.DomainError, "category"), ([encode.OneHot(3)], 0.5, sg.DomainError, "category"),
-    ([encode.Log(), encode.Standardise()], np.inf, sg.NotFiniteError, "infinite")])
+@pytest.mark.parametrize(
+    ("chain", "value", "error", "words"),
+    [
+        ([encode.Log()], 0.0, sg.DomainError, "logarithm"),
+        ([encode.Log()], -3.0, sg.DomainError, "-3"),
+        ([encode.Root(4)], -1e-9, sg.DomainError, "root"),
+        ([encode.Standardise()], np.nan, sg.NotFiniteError, "NaN"),
+        ([encode.OneHot(3)], 3.0, sg.DomainError, "category"),
+        ([encode.OneHot(3)], 0.5, sg.DomainError, "category"),
+        ([encode.Log(), encode.Standardise()], np.inf, sg.NotFiniteError, "infinite"),
+    ],
+)
 def test_what_cannot_be_encoded_is_named(chain, value, error, words):
     x = np.full((40, 2), 1.0)
     x[17, 1] = value
     with pytest.raises(error, match=words) as caught:
-        encode.Encoder({"b": chain}).fit(x, {"a": sg.Var("1"), "b": sg.Var("1")}).transform(x, dtype="float64")
+        encode.Encoder({"b": chain}).fit(x, {"a": sg.Var("1"), "b": sg.Var("1")}).transform(
+            x, dtype="float64"
+        )
     assert str(caught.value).startswith("b: ") and "row 17" in str(caught.value)
 
 
-@pytest.mark.parametrize(("chains", "words"), [
-    ({"x": encode.Log()}, "no variable is called 'x'"), ({"a": [encode.Log(), encode.Mask()]}, "Mask must be the first"),
-    ({"a": [encode.OneHot(2), encode.Standardise()]}, "OneHot must be the last"), ({"a": encode.Root(1)}, "2 to 64"),
-    ({"a": encode.Clip(low=1.0, high=0.0)}, "low <= high"), ({"a": encode.Log(floor=0.0)}, "floor"),
-    ({"a": encode.Standardise(shared="yes")}, "shared"), ({"a": encode.OneHot(1)}, "at least 2")])
+@pytest.mark.parametrize(
+    ("chains", "words"),
+    [
+        ({"x": encode.Log()}, "no variable is called 'x'"),
+        ({"a": [encode.Log(), encode.Mask()]}, "Mask must be the first"),
+        ({"a": [encode.OneHot(2), encode.Standardise()]}, "OneHot must be the last"),
+        ({"a": encode.Root(1)}, "2 to 64"),
+        ({"a": encode.Clip(low=1.0, high=0.0)}, "low <= high"),
+        ({"a": encode.Log(floor=0.0)}, "floor"),
+        ({"a": encode.Standardise(shared="yes")}, "shared"),
+        ({"a": encode.OneHot(1)}, "at least 2"),
+    ],
+)
 def test_chains_that_cannot_work_are_refused(chains, words):
     with pytest.raises(ValueError, match=words):
         encode.Encoder(chains).fit(np.ones((3, 1)), {"a": sg.Var("1")})
@@ -226,13 +294,17 @@ def test_chains_that_cannot_work_are_refused(chains, words):
 
 def test_an_encoder_survives_json(fitted):
     x = rows_of_everything(100, seed=4)
-    copy = encode.Encoder.from_dict(json.loads(json.dumps(fitted.to_dict(), allow_nan=False)), fitted.variables_)
+    copy = encode.Encoder.from_dict(
+        json.loads(json.dumps(fitted.to_dict(), allow_nan=False)), fitted.variables_
+    )
     assert np.array_equal(copy.transform(x), fitted.transform(x)) and repr(copy) == repr(fitted)
 
 
 def test_fitting_leaves_the_given_transforms_alone():
     chain = encode.Standardise()
-    first = encode.Encoder({"a": chain, "b": chain}).fit(np.array([[1.0, 10.0], [2.0, 30.0]]), {"a": sg.Var("1"), "b": sg.Var("1")})
+    first = encode.Encoder({"a": chain, "b": chain}).fit(
+        np.array([[1.0, 10.0], [2.0, 30.0]]), {"a": sg.Var("1"), "b": sg.Var("1")}
+    )
     assert not hasattr(chain, "mean_") and first.chains_["b"][0].mean_[0] == 20.0
 
 

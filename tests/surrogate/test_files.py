@@ -32,7 +32,12 @@ def test_saving_what_was_loaded_gives_the_same_bytes(path, tmp_path):
 
 
 def test_kernel_of_another_signature_is_refused(path, kernel):
-    other = sg.Kernel(kernel.function, inputs=kernel.inputs | {"temperature": sg.Var("degC", 0, 100)}, outputs=kernel.outputs, name="other")
+    other = sg.Kernel(
+        kernel.function,
+        inputs=kernel.inputs | {"temperature": sg.Var("degC", 0, 100)},
+        outputs=kernel.outputs,
+        name="other",
+    )
     with pytest.raises(ValueError, match="kernel: 'other' does not have the inputs and outputs of 'rates'"):
         sg.load(path, kernel=other)
     assert sg.load(path, kernel=kernel).kernel is kernel
@@ -86,26 +91,70 @@ def put(index, value):
     return change
 
 
-@pytest.mark.parametrize(("name", "change"), [
-    ("input/name", None), ("network/weight_0", None), ("network/bias_1", None), ("encoder/column", None), ("decoder/value", None),
-    ("domain/mean", None), ("domain/missing", None), ("input/low", None), ("kernel/name", None), ("description", None),
-    ("input/name", lambda t: t + "more\n"), ("input/unit", lambda t: "K\n"), ("output/name", lambda t: ""), ("output/unit", lambda t: t[:-1]),
-    ("network/activation", lambda t: t.replace("linear", "wavy")), ("network/activation", lambda t: t + "linear\n"),
-    ("network/activation", lambda t: ""), ("network/activation", lambda t: "linear\n" * 65),
-    ("network/weight_0", lambda a: a[:, :-1]), ("network/weight_0", lambda a: a[:-1]), ("network/weight_0", lambda a: a.astype(np.float64)),
-    ("network/weight_1", lambda a: a.T.copy()), ("network/bias_0", lambda a: a[:-1]), ("network/parameter", lambda a: a[:-1]),
-    ("encoder/column", put((0, 1), 99)), ("encoder/column", put((0, 1), -1)), ("encoder/column", put((0, 0), 3)),
-    ("encoder/column", put((0, 2), 2)), ("encoder/column", put((0, 3), 1000)), ("encoder/column", put((0, 4), -1)),
-    ("encoder/column", put((0, 3), 2**31 - 1)), ("encoder/column", lambda a: a[:-1]), ("encoder/op", put(0, 77)), ("encoder/op", put(0, -1)), ("encoder/op", put(0, 4)), ("encoder/op", put(0, 5)), ("encoder/op", put(0, 6)),
-    ("encoder/op", lambda a: a[:-1]), ("encoder/value", lambda a: a[:, :1]), ("encoder/value", put((1, 1), np.nan)),
-    ("decoder/column", put((1, 1), 2)), ("domain/flags", lambda a: a[:-1]), ("domain/max_distance", lambda a: np.array(-1.0)),
-    ("domain/max_distance", lambda a: np.array(np.nan)), ("domain/whitening", lambda a: a[:, :0]), ("domain/whitening", lambda a: np.hstack([a, a])),
-    ("input/low", put(0, np.nan)), ("input/high", put(0, -1e9)), ("input/low", lambda a: a[:-1]), ("output/high", lambda a: a.astype(np.float32)),
-    ("description", lambda t: "{"), ("description", lambda t: "[]"), ("description", lambda t: t.replace('"MinMax"', '"Magic"').replace('"Log"', '"Magic"')),
-    ("description", lambda t: t.replace('"kernel"', '"colonel"', 1))])
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("input/name", None),
+        ("network/weight_0", None),
+        ("network/bias_1", None),
+        ("encoder/column", None),
+        ("decoder/value", None),
+        ("domain/mean", None),
+        ("domain/missing", None),
+        ("input/low", None),
+        ("kernel/name", None),
+        ("description", None),
+        ("input/name", lambda t: t + "more\n"),
+        ("input/unit", lambda t: "K\n"),
+        ("output/name", lambda t: ""),
+        ("output/unit", lambda t: t[:-1]),
+        ("network/activation", lambda t: t.replace("linear", "wavy")),
+        ("network/activation", lambda t: t + "linear\n"),
+        ("network/activation", lambda t: ""),
+        ("network/activation", lambda t: "linear\n" * 65),
+        ("network/weight_0", lambda a: a[:, :-1]),
+        ("network/weight_0", lambda a: a[:-1]),
+        ("network/weight_0", lambda a: a.astype(np.float64)),
+        ("network/weight_1", lambda a: a.T.copy()),
+        ("network/bias_0", lambda a: a[:-1]),
+        ("network/parameter", lambda a: a[:-1]),
+        ("encoder/column", put((0, 1), 99)),
+        ("encoder/column", put((0, 1), -1)),
+        ("encoder/column", put((0, 0), 3)),
+        ("encoder/column", put((0, 2), 2)),
+        ("encoder/column", put((0, 3), 1000)),
+        ("encoder/column", put((0, 4), -1)),
+        ("encoder/column", put((0, 3), 2**31 - 1)),
+        ("encoder/column", lambda a: a[:-1]),
+        ("encoder/op", put(0, 77)),
+        ("encoder/op", put(0, -1)),
+        ("encoder/op", put(0, 4)),
+        ("encoder/op", put(0, 5)),
+        ("encoder/op", put(0, 6)),
+        ("encoder/op", lambda a: a[:-1]),
+        ("encoder/value", lambda a: a[:, :1]),
+        ("encoder/value", put((1, 1), np.nan)),
+        ("decoder/column", put((1, 1), 2)),
+        ("domain/flags", lambda a: a[:-1]),
+        ("domain/max_distance", lambda a: np.array(-1.0)),
+        ("domain/max_distance", lambda a: np.array(np.nan)),
+        ("domain/whitening", lambda a: a[:, :0]),
+        ("domain/whitening", lambda a: np.hstack([a, a])),
+        ("input/low", put(0, np.nan)),
+        ("input/high", put(0, -1e9)),
+        ("input/low", lambda a: a[:-1]),
+        ("output/high", lambda a: a.astype(np.float32)),
+        ("description", lambda t: "{"),
+        ("description", lambda t: "[]"),
+        ("description", lambda t: t.replace('"MinMax"', '"Magic"').replace('"Log"', '"Magic"')),
+        ("description", lambda t: t.replace('"kernel"', '"colonel"', 1)),
+    ],
+)
 def test_contents_that_do_not_fit_are_refused(path, tmp_path, name, change):
     """A sealed file with a right checksum and wrong contents: an error of the file, no crash, nothing half-read."""
-    _core.container_write(tmp_path / "odd.sg", KIND, VERSION, spoil(_core.container_read(path, KIND, VERSION), name, change))
+    _core.container_write(
+        tmp_path / "odd.sg", KIND, VERSION, spoil(_core.container_read(path, KIND, VERSION), name, change)
+    )
     with pytest.raises(sg.FileFormatError):
         sg.load(tmp_path / "odd.sg")
 

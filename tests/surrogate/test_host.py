@@ -29,34 +29,59 @@ def host(tmp_path_factory):
     folder = tmp_path_factory.mktemp("build")
     for name in ("host.c", "Makefile"):
         shutil.copy(EXAMPLE / name, folder)
-    built = subprocess.run(["make", "-C", folder, "CC=cc", f"PYTHON={sys.executable}", "CFLAGS=-O2 -Wall -Wextra -Werror -pedantic"],
-                           capture_output=True, text=True, timeout=120)
+    built = subprocess.run(
+        [
+            "make",
+            "-C",
+            folder,
+            "CC=cc",
+            f"PYTHON={sys.executable}",
+            "CFLAGS=-O2 -Wall -Wextra -Werror -pedantic",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert built.returncode == 0, built.stderr
     return folder / "host"
 
 
 def environment():
     """A sanitizer build needs its run-time library preloaded in Python only."""
-    return {k: v for k, v in os.environ.items() if k != "LD_PRELOAD" or "asan" not in v} | {"ASAN_OPTIONS": "verify_asan_link_order=0"}
+    return {k: v for k, v in os.environ.items() if k != "LD_PRELOAD" or "asan" not in v} | {
+        "ASAN_OPTIONS": "verify_asan_link_order=0"
+    }
 
 
 def run(host, file, rows):
     text = "\n".join(" ".join(repr(float(v)) for v in row) for row in rows) + "\n"
-    return subprocess.run([host, file], input=text, capture_output=True, text=True, timeout=60, env=environment())
+    return subprocess.run(
+        [host, file], input=text, capture_output=True, text=True, timeout=60, env=environment()
+    )
 
 
 def test_c_host_gives_the_bits_of_python(host, file, surrogate, rows):
     done = run(host, file, rows)
     assert done.returncode == 0, done.stderr
-    assert np.array_equal(np.array(done.stdout.split(), dtype=np.float64).reshape(-1, 2), surrogate.evaluate(rows))
-    assert "surrogate of rates 3" in done.stderr and "temperature [K], 200 to 400" in done.stderr and "2048 rows, 0 outside" in done.stderr
+    assert np.array_equal(
+        np.array(done.stdout.split(), dtype=np.float64).reshape(-1, 2), surrogate.evaluate(rows)
+    )
+    assert (
+        "surrogate of rates 3" in done.stderr
+        and "temperature [K], 200 to 400" in done.stderr
+        and "2048 rows, 0 outside" in done.stderr
+    )
 
 
 def test_c_host_is_told_about_rows_outside(host, file, rows):
     x = rows[:300].copy()
     x[290, 1] = 1000.0
     done = run(host, file, x)
-    assert done.returncode == 0 and "300 rows, 1 outside" in done.stderr and "temperature: value 1000 K in row 290" in done.stderr
+    assert (
+        done.returncode == 0
+        and "300 rows, 1 outside" in done.stderr
+        and "temperature: value 1000 K in row 290" in done.stderr
+    )
 
 
 def test_c_host_is_told_about_a_damaged_file(host, file, tmp_path):
@@ -65,16 +90,32 @@ def test_c_host_is_told_about_a_damaged_file(host, file, tmp_path):
     assert done.returncode == 1 and "cut.sg" in done.stderr
 
 
-KERNEL_TYPE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_size_t, ctypes.POINTER(ctypes.c_double), ctypes.POINTER(ctypes.c_double), ctypes.c_void_p)
+KERNEL_TYPE = ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    ctypes.c_size_t,
+    ctypes.POINTER(ctypes.c_double),
+    ctypes.POINTER(ctypes.c_double),
+    ctypes.c_void_p,
+)
 
 
 class CGuard(ctypes.Structure):
     """sg_guard."""
 
-    _fields_ = [("policy", ctypes.c_int), ("fallback", KERNEL_TYPE), ("fallback_context", ctypes.c_void_p), ("row_flags", ctypes.c_void_p),
-                ("outside_of_input", ctypes.c_void_p)] + [(n, ctypes.c_size_t) for n in (
-                    "n_rows", "n_outside", "n_box", "n_density", "n_not_finite", "n_fallback", "first_row")] + [
-                    ("first_input", ctypes.c_ssize_t), ("first_value", ctypes.c_double), ("first_flags", ctypes.c_int)]
+    _fields_ = (
+        [
+            ("policy", ctypes.c_int),
+            ("fallback", KERNEL_TYPE),
+            ("fallback_context", ctypes.c_void_p),
+            ("row_flags", ctypes.c_void_p),
+            ("outside_of_input", ctypes.c_void_p),
+        ]
+        + [
+            (n, ctypes.c_size_t)
+            for n in ("n_rows", "n_outside", "n_box", "n_density", "n_not_finite", "n_fallback", "first_row")
+        ]
+        + [("first_input", ctypes.c_ssize_t), ("first_value", ctypes.c_double), ("first_flags", ctypes.c_int)]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +144,25 @@ def test_fallback_in_c_is_called_for_each_row_outside(library, file, kernel, sur
     library.sg_guard_init(ctypes.byref(guard))
     guard.policy, guard.fallback = 2, fallback
     pointer = lambda a: a.ctypes.data_as(ctypes.c_void_p)
-    assert library.sg_surrogate_eval(handle, ctypes.c_size_t(500), pointer(x), ctypes.c_ssize_t(5), pointer(out), ctypes.c_ssize_t(2),
-                                     workspace, ctypes.byref(guard)) == 0
-    assert np.array_equal(seen, x[[7, 499]]) and (guard.n_outside, guard.n_fallback, guard.first_row, guard.first_input) == (2, 2, 7, 1)
+    assert (
+        library.sg_surrogate_eval(
+            handle,
+            ctypes.c_size_t(500),
+            pointer(x),
+            ctypes.c_ssize_t(5),
+            pointer(out),
+            ctypes.c_ssize_t(2),
+            workspace,
+            ctypes.byref(guard),
+        )
+        == 0
+    )
+    assert np.array_equal(seen, x[[7, 499]]) and (
+        guard.n_outside,
+        guard.n_fallback,
+        guard.first_row,
+        guard.first_input,
+    ) == (2, 2, 7, 1)
     expected = surrogate.evaluate(x, guard="off")
     expected[[7, 499]] = (10.0, 20.0)
     assert np.array_equal(out, expected)
@@ -113,7 +170,9 @@ def test_fallback_in_c_is_called_for_each_row_outside(library, file, kernel, sur
 
 
 def test_headers_and_library_are_found():
-    assert (Path(sg.get_include()) / "simgraft" / "surrogate.h").is_file() and any(Path(sg.get_library_dir()).glob("libsimgraft.*"))
+    assert (Path(sg.get_include()) / "simgraft" / "surrogate.h").is_file() and any(
+        Path(sg.get_library_dir()).glob("libsimgraft.*")
+    )
 
 
 def test_public_headers_compile_as_c_and_cpp(tmp_path):
@@ -123,6 +182,20 @@ def test_public_headers_compile_as_c_and_cpp(tmp_path):
         if shutil.which(compiler) is None:
             continue
         (tmp_path / f"all.{suffix}").write_text(source)
-        done = subprocess.run([compiler, f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only", f"-I{sg.get_include()}",
-                               tmp_path / f"all.{suffix}"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [
+                compiler,
+                f"-std={standard}",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-pedantic",
+                "-fsyntax-only",
+                f"-I{sg.get_include()}",
+                tmp_path / f"all.{suffix}",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert done.returncode == 0, done.stderr
