@@ -1,8 +1,9 @@
 """Encoders: invertible maps between physical variables and network variables.
 
-A network learns best from numbers of order one that vary smoothly. Each variable goes through a chain of transforms, for instance
-``[Log(), Standardise()]`` for a pressure; :class:`Encoder` fits the chains of all variables in one pass over the data (one more for
-each further transform that learns something) and runs them in C, in training and in the deployed surrogate alike.
+A network learns best from numbers of order one that vary smoothly. Each variable goes through a chain of
+transforms, for instance ``[Log(), Standardise()]`` for a pressure; :class:`Encoder` fits the chains of all
+variables in one pass over the data (one more for each further transform that learns something) and runs them
+in C, in training and in the deployed surrogate alike.
 
 ========================= ===================================================== ===========================================
 transform                 network variable                                      learns
@@ -50,8 +51,8 @@ _CONSTANT = 1e-13
 class Transform:
     """Base of all transforms: one elementwise, invertible map.
 
-    Subclasses store their constructor's arguments under the same names, learn in ``_start``, ``_update``, ``_finish`` (only if
-    ``_learns``), and give elementary steps (name, a, b) per column of the variable.
+    Subclasses store their constructor's arguments under the same names, learn in ``_start``, ``_update``,
+    ``_finish`` (only if ``_learns``), and give elementary steps (name, a, b) per column of the variable.
     """
 
     _parameters = ()
@@ -151,8 +152,9 @@ class Standardise(Transform):
     Parameters
     ----------
     shared : bool or "scale", optional
-        For a variable with a shape: False gives each element its own mean and deviation; True one of each for all; "scale" a mean
-        per element and one deviation (root mean variance), which keeps the relative size of the elements' errors in the loss.
+        For a variable with a shape: False gives each element its own mean and deviation; True one of each for
+        all; "scale" a mean per element and one deviation (root mean variance), which keeps the relative size
+        of the elements' errors in the loss.
     mean, std : float or (n,) float64 array, optional
         Values to use instead of learning them (imported networks).
 
@@ -409,7 +411,8 @@ class Angle(Transform):
 
     Notes
     -----
-    Accurate for abs(x) up to about 1e3 periods in float32 (1e5 in float64); NaN far beyond, which is an error when fitted.
+    Accurate for abs(x) up to about 1e3 periods in float32 (1e5 in float64); NaN far beyond, which is an error
+    when fitted.
     """
 
     _parameters = ("period",)
@@ -430,7 +433,7 @@ class Angle(Transform):
 
 
 class OneHot(Transform):
-    """Categories 0 ... k-1 as k columns, of which one is 1. Last in its chain; the way back takes the largest column.
+    """Categories 0 ... k-1 as k columns, of which one is 1; back, the largest. Last in its chain.
 
     Parameters
     ----------
@@ -461,7 +464,7 @@ class OneHot(Transform):
 
 
 class Mask(Transform):
-    """Values that may be missing: a filled value, and one more column that is 1 where the value is present. First in its chain.
+    """Values that may be missing: a filled value, and a column that is 1 where it is present. First in a chain.
 
     Parameters
     ----------
@@ -476,8 +479,8 @@ class Mask(Transform):
 
     Notes
     -----
-    Missing values do not count in what the rest of the chain learns, and are filled so that they encode to 0. On the way back a
-    mask column below 0.5 makes the value missing.
+    Missing values do not count in what the rest of the chain learns, and are filled so that they encode to 0.
+    On the way back a mask column below 0.5 makes the value missing.
     """
 
     _parameters = ("missing",)
@@ -494,7 +497,7 @@ class Mask(Transform):
 
 
 class Clip(Transform):
-    """Limits values to [low, high], when encoding and when decoding: a decoder with ``Clip(low=0)`` gives no negative values.
+    """Limits values to [low, high] both ways: a decoder with ``Clip(low=0)`` gives no negative values.
 
     Parameters
     ----------
@@ -549,7 +552,7 @@ def default_chain(variable):
 
 
 def column_labels(variables):
-    """One label per column: "pressure", or "profile[3]", "field[1, 2]" for elements of a variable with a shape.
+    """One label per column: "pressure", or "field[1, 2]" for an element of a variable with a shape.
 
     Parameters
     ----------
@@ -574,7 +577,8 @@ class Encoder:
     Parameters
     ----------
     chains : dict of name -> Transform or list of Transform, optional
-        In the order of the way in. A variable that is not named gets :func:`default_chain`; an empty list passes it as it is.
+        In the order of the way in. A variable that is not named gets :func:`default_chain`; an empty list
+        passes it as it is.
     side : {"inputs", "outputs"}, optional
         Which side of a kernel's data to encode.
 
@@ -631,7 +635,7 @@ class Encoder:
         if hasattr(self, "n_out_"):
             self._build_programs()
 
-    # ------------------------------------------------------------------------------------------------------------ fitting
+    # ------------------------------------------------------------------------------------------------ fitting
 
     def fit(self, data, variables=None):
         """Learn the chains from data, block by block.
@@ -651,8 +655,9 @@ class Encoder:
         Raises
         ------
         ValueError
-            For a chain of an unknown variable, or transforms in an order that cannot work; DomainError for the logarithm of a value
-            <= 0 or the root of a negative one, NotFiniteError for NaN or infinity; these name the variable, row and value.
+            For a chain of an unknown variable, or transforms in an order that cannot work; DomainError for
+            the logarithm of a value <= 0 or the root of a negative one, NotFiniteError for NaN or infinity;
+            these name the variable, row and value.
         """
         blocks, variables = self._blocks(data, variables)
         self._set_chains(variables)
@@ -724,7 +729,8 @@ class Encoder:
                     raise ValueError(
                         f"chains[{name!r}]: {type(transform).__name__} must be the last transform"
                     )
-            # copies: the same transform object may stand in several chains, and fitting must not change the caller's
+            # copies: the same transform object may stand in several chains, and fitting must not change the
+            # caller's
             self.chains_[name] = [type(t)(**t.get_params()) for t in chain]
             for transform in self.chains_[name]:
                 transform._start(variable.size)
@@ -745,7 +751,8 @@ class Encoder:
         return range(first, first + self.variables_[name].size)
 
     def _next_learners(self):
-        """(variable, transform, prefix of its chain) of the first transform of each chain that has still to learn."""
+        """(variable, transform, prefix of its chain) of the first transform of each chain that has still to
+        learn."""
         learners = []
         for name, chain in self.chains_.items():
             for k, transform in enumerate(chain):
@@ -827,7 +834,7 @@ class Encoder:
         self._build_programs()
         return self
 
-    # ----------------------------------------------------------------------------------------------------------- programs
+    # ----------------------------------------------------------------------------------------------- programs
 
     def _build_programs(self):
         forward, forward_steps, backward, backward_steps = [], [], [], []
@@ -945,7 +952,7 @@ class Encoder:
         del self._fitted
         return self._finish()
 
-    # ------------------------------------------------------------------------------------------------------------ running
+    # ------------------------------------------------------------------------------------------------ running
 
     def transform(self, x, out=None, *, dtype="float32", first_row=0):
         """Physical to network columns.
@@ -1017,10 +1024,11 @@ def _program(n_in, columns, steps):
 class InverseDensity:
     """Row weights that make rare values count as much as common ones.
 
-    The density of each named variable is estimated by a histogram over its training range, with equal bins of the variable itself
-    or, for ``scale="log"``, of its logarithm; linear interpolation between bin centres keeps the weights smooth. A row's weight is
-    the product over the variables of ``density ** -power``, to the power 1 / number of variables, limited to ``max_ratio`` times
-    the smallest weight, and scaled to a mean of 1 over the training rows.
+    The density of each named variable is estimated by a histogram over its training range, with equal bins of
+    the variable itself or, for ``scale="log"``, of its logarithm; linear interpolation between bin centres
+    keeps the weights smooth. A row's weight is the product over the variables of ``density ** -power``, to
+    the power 1 / number of variables, limited to ``max_ratio`` times the smallest weight, and scaled to a
+    mean of 1 over the training rows.
 
     Parameters
     ----------
@@ -1063,7 +1071,7 @@ class InverseDensity:
         return f"InverseDensity({self.names!r}, bins={self.bins!r}, power={self.power!r}, max_ratio={self.max_ratio!r})"
 
     def fit(self, dataset):
-        """Learn the densities, in three passes over the blocks of a data set: ranges, histograms, mean weight.
+        """Learn the densities, in passes over the blocks of a data set: ranges, histograms, weights.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Surrogates: encoder, network, decoder, domain guard and provenance in one object, one file, one function."""
+"""Surrogates: encoder, network, decoder, domain guard and provenance in one file and one function."""
 
 import hashlib
 import html
@@ -41,22 +41,22 @@ class Guard:
     Parameters
     ----------
     policy : {"raise", "warn", "fallback", "count", "off"}
-        "raise": DomainError (NotFiniteError) naming the variable, row, value and limit. "warn": evaluate, warn. "fallback": rows
-        outside are computed by the kernel. "count": evaluate, count. "off": no check.
+        "raise": DomainError (NotFiniteError) naming the variable, row, value and limit. "warn": evaluate,
+        warn. "fallback": rows outside are computed by the kernel. "count": evaluate, count. "off": no check.
     margin : float, optional
-        The box of each input is its range in the training data, widened by this share of the range on both sides (of the logarithm
-        for ``scale="log"``), but not beyond the limits of its Var.
+        The box of each input is its range in the training data, widened by this share of the range on both
+        sides (of the logarithm for ``scale="log"``), but not beyond the limits of its Var.
     box : {"training", "declared"}, optional
         "declared": the limits of the Vars instead, and the training range only where a Var has none.
     quantile, slack : float, optional
-        The largest distance to the training density that counts as inside: this quantile of the distances of the training rows (1: the
-        largest), times ``slack``. ``quantile=None`` leaves the density unchecked.
+        The largest distance to the training density that counts as inside: this quantile of the distances of
+        the training rows (1: the largest), times ``slack``. ``quantile=None`` leaves the density unchecked.
 
     Notes
     -----
-    The distance is Mahalanobis' in encoded space, d^2 = (e - m)' C^-1 (e - m), with the mean m and the covariance C of the training
-    rows; directions in which they do not vary (less than 1e-6 of the largest variance) are left out. It costs about n_encoded^2
-    multiplications a row.
+    The distance is Mahalanobis' in encoded space, d^2 = (e - m)' C^-1 (e - m), with the mean m and the
+    covariance C of the training rows; directions in which they do not vary (less than 1e-6 of the largest
+    variance) are left out. It costs about n_encoded^2 multiplications a row.
     """
 
     policy: str = "raise"
@@ -99,7 +99,8 @@ class GuardReport:
     first : str
         The first row outside, in words; "" if there is none.
     flags : (n_rows,) uint8 array or None
-        Of each row, from :meth:`Surrogate.guard_check`: 0 inside, 1 box, 2 density, 4 not finite, or sums of them.
+        Of each row, from :meth:`Surrogate.guard_check`: 0 inside, 1 box, 2 density, 4 not finite, or sums of
+        them.
     """
 
     n_rows: int = 0
@@ -146,7 +147,8 @@ class Surrogate:
     network : simgraft.nn.MLP
         What is trained.
     encoder, decoder : Encoder or dict of name -> Transform or list of Transform, optional
-        Chains of the inputs and of the outputs; see :mod:`simgraft.encode` for what a variable gets otherwise.
+        Chains of the inputs and of the outputs; see :mod:`simgraft.encode` for what a variable gets
+        otherwise.
     guard : {"raise", "warn", "fallback", "count", "off"} or Guard, optional
         What to do with inputs outside the domain of the training data.
 
@@ -167,9 +169,12 @@ class Surrogate:
     --------
     >>> import numpy as np
     >>> import simgraft as sg
-    >>> kernel = sg.Kernel(lambda x: {"y": np.sin(x["x"])}, inputs={"x": sg.Var("rad", 0, 3)}, outputs={"y": sg.Var("1")}, name="sine")
+    >>> def wave(inputs):
+    ...     return {"y": np.sin(inputs["x"])}
+    >>> kernel = sg.Kernel(wave, inputs={"x": sg.Var("rad", 0, 3)}, outputs={"y": sg.Var("1")})
     >>> data = kernel.sample(sg.sampling.uniform(kernel, seed=1), 500, seed=1)
-    >>> surrogate = sg.Surrogate(kernel, sg.nn.MLP([16], activation="tanh")).fit(data, seed=2, epochs=2, progress=False)
+    >>> surrogate = sg.Surrogate(kernel, sg.nn.MLP([16], activation="tanh"))
+    >>> surrogate = surrogate.fit(data, seed=2, epochs=2, progress=False)
     >>> surrogate({"x": np.array([0.5, 1.0])})["y"].shape
     (2,)
     """
@@ -206,7 +211,7 @@ class Surrogate:
         """Physical output columns of a packed row."""
         return self.kernel.n_out
 
-    # ----------------------------------------------------------------------------------------------------------- training
+    # ----------------------------------------------------------------------------------------------- training
 
     def fit(
         self,
@@ -230,20 +235,22 @@ class Surrogate:
         train : simgraft.Dataset
             Read in blocks; it may be larger than memory.
         validation : simgraft.Dataset, optional
-            Scored after each epoch with the deployed function: physical inputs in, physical outputs out, encoded again for the loss.
-            With it the best epoch's weights are kept.
+            Scored after each epoch with the deployed function: physical inputs in, physical outputs out,
+            encoded again for the loss. With it the best epoch's weights are kept.
         seed : int
-            Of the initial weights and the order of the rows. The same seed, data and options give the same weights.
+            Of the initial weights and the order of the rows. The same seed, data and options give the same
+            weights.
         epochs, batch_size : int, optional
         loss, optimizer : simgraft.nn.loss..., simgraft.nn.Adam ..., optional
             Default: mean squared error in network variables, and Adam.
         weight : InverseDensity or (callable), optional
-            Row weights for the loss and for :meth:`row_weights`; a callable gets packed blocks, ``weight(x, y) -> (n,)``. Default: the
-            weights of the data set, if it has any.
+            Row weights for the loss and for :meth:`row_weights`; a callable gets packed blocks, ``weight(x,
+            y) -> (n,)``. Default: the weights of the data set, if it has any.
         dtype : {"float32", "float64"}, optional
             Precision of the network.
         memory : int or str, optional
-            Bytes that the encoded data may take ("4GB"); beyond that, blocks are read and encoded in every epoch.
+            Bytes that the encoded data may take ("4GB"); beyond that, blocks are read and encoded in every
+            epoch.
         **options
             Passed to :func:`simgraft.nn.fit`: callbacks, checkpoint, num_threads, progress.
 
@@ -368,7 +375,8 @@ class Surrogate:
         return low, high
 
     def _fit_distance(self, train, core):
-        """Largest distance that counts as inside, from the distances of the training rows as the deployed code computes them."""
+        """Largest distance that counts as inside, from the distances of the training rows as the deployed
+        code computes them."""
         if self._domain["whitening"] is None:
             return
         settings = self._domain["settings"]
@@ -479,9 +487,11 @@ class Surrogate:
         biases : list of (n_out,) arrays
             Of the same dtype.
         activations : list of str or (str, float)
-            One for each layer, with its parameter where it has one: "softsign", ("leaky_relu", 0.2), "linear".
+            One for each layer, with its parameter where it has one: "softsign", ("leaky_relu", 0.2),
+            "linear".
         encoder, decoder : dict of name -> list of Transform, or Encoder, optional
-            Chains with all values given: ``[Log(), MinMax(low=..., high=...)]``; a variable that is not named is passed as it is.
+            Chains with all values given: ``[Log(), MinMax(low=..., high=...)]``; a variable that is not named
+            is passed as it is.
         domain : (low, high), optional
             (n_in,) float64 arrays; default: the limits of the kernel's inputs.
         guard : str or Guard, optional
@@ -538,7 +548,7 @@ class Surrogate:
         self._start(layers)
         return self
 
-    # ------------------------------------------------------------------------------------------------------------ running
+    # ------------------------------------------------------------------------------------------------ running
 
     def __call__(self, inputs):
         """Evaluate like the kernel.
@@ -678,7 +688,7 @@ class Surrogate:
         self._layers = layers
         self.reset_guard_report()
 
-    # -------------------------------------------------------------------------------------------------------------- files
+    # -------------------------------------------------------------------------------------------------- files
 
     def _entries(self, layers):
         """Contents of the file; docs/files.md."""
@@ -808,7 +818,7 @@ class Surrogate:
         self.reset_guard_report()
         return self
 
-    # --------------------------------------------------------------------------------------------------------- describing
+    # --------------------------------------------------------------------------------------------- describing
 
     def describe(self):
         """What it is, in words.
@@ -930,7 +940,7 @@ def _indented(values):
     return json.dumps(values, indent=2)
 
 
-# ------------------------------------------------------------------------------------------------------------------- parts
+# ------------------------------------------------------------------------------------------------------ parts
 
 
 class _EncodedReader:
@@ -948,7 +958,8 @@ class _EncodedReader:
 
 
 class _DeployedLoss:
-    """Callback that scores the deployed function: physical inputs through the fused code to physical outputs, encoded again and held
+    """Callback that scores the deployed function: physical inputs through the fused code to physical outputs,
+    encoded again and held
     against the encoded truth with the loss of the training. Blocks count by their rows."""
 
     def __init__(self, surrogate, validation, loss, dtype):

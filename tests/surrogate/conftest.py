@@ -1,4 +1,5 @@
-"""A small kernel with a logarithmic input, an angle-free field and two outputs of different character, and a surrogate of it."""
+"""A small kernel with a logarithmic input, an angle-free field and two outputs of different character, and a
+surrogate of it."""
 
 import numpy as np
 import pytest

@@ -66,8 +66,10 @@ def test_there_and_back_in_double(fitted):
     x = rows_of_everything(500, seed=1)
     back = fitted.inverse_transform(fitted.transform(x, dtype="float64"))
     assert np.array_equal(np.isnan(back), np.isnan(x))
-    # exp, log and the powers are good to an ulp or two; a value passes six of them, and the logarithm of numbers up to 1e6 multiplies
-    # a relative error by ln 1e6 = 14. Values near zero of the scaled columns lose against the size of the scale (100).
+    # exp, log and the powers are good to an ulp or two; a value passes six of them, and the logarithm of
+    # numbers up to 1e6 multiplies
+    # a relative error by ln 1e6 = 14. Values near zero of the scaled columns lose against the size of the
+    # scale (100).
     scale = np.maximum(np.abs(x), 1e-2 * np.nanmax(np.abs(x), axis=0))
     assert np.nanmax(np.abs(back - x) / scale) < 100 * 14 * 6 * np.finfo(float).eps
 
@@ -75,7 +77,8 @@ def test_there_and_back_in_double(fitted):
 def test_there_and_back_through_float_columns(fitted):
     x = rows_of_everything(500, seed=1)
     back = fitted.inverse_transform(fitted.transform(x))
-    # An encoded value of size 4 is rounded by 2.4e-7; the steepest way back is the cube of signed logarithms (14 times).
+    # An encoded value of size 4 is rounded by 2.4e-7; the steepest way back is the cube of signed logarithms
+    # (14 times).
     scale = np.maximum(np.abs(x), 1e-2 * np.nanmax(np.abs(x), axis=0))
     assert np.nanmax(np.abs(back - x) / scale) < 14 * 100 * 2.4e-7
 
@@ -322,7 +325,8 @@ def test_rare_values_get_large_weights():
     weight = encode.InverseDensity("a", bins=40, max_ratio=1e4).fit(data)
     w = weight.weights(x, np.zeros_like(x))
     assert abs(w.mean() - 1) < 1e-12
-    # weighted, the histogram is flat: each half of the range holds half of the weight, within the noise of 100 rows (3 / sqrt(100))
+    # weighted, the histogram is flat: each half of the range holds half of the weight, within the noise of
+    # 100 rows (3 / sqrt(100))
     upper = w[x[:, 0] > 0.5].sum() / w.sum()
     assert abs(upper - 0.5) < 0.3 * 0.5
     limited = encode.InverseDensity("a", bins=40, max_ratio=5.0).fit(data).weights(x, np.zeros_like(x))

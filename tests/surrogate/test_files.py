@@ -151,7 +151,8 @@ def put(index, value):
     ],
 )
 def test_contents_that_do_not_fit_are_refused(path, tmp_path, name, change):
-    """A sealed file with a right checksum and wrong contents: an error of the file, no crash, nothing half-read."""
+    """A sealed file with a right checksum and wrong contents: an error of the file, no crash, nothing
+    half-read."""
     _core.container_write(
         tmp_path / "odd.sg", KIND, VERSION, spoil(_core.container_read(path, KIND, VERSION), name, change)
     )

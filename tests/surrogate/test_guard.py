@@ -124,7 +124,8 @@ def test_density_sees_a_combination_that_no_box_sees(kernel):
     surrogate.fit(data, seed=1, epochs=1, progress=False)
     report = surrogate.guard_check(np.array([[0.2, 0.8], [0.5, 0.51]]))
     assert list(report.flags) == [2, 0] and "far from the training data" in report.first
-    # The distance is Mahalanobis' of the encoded rows, in float32: 1e-5 of a distance up to 30, from the cancellation of nearly equal inputs.
+    # The distance is Mahalanobis' of the encoded rows, in float32: 1e-5 of a distance up to 30, from the
+    # cancellation of nearly equal inputs.
     e = surrogate.encoder_.transform(x, dtype="float64")
     c = np.linalg.inv(np.cov(e.T, bias=True))
     d = np.sqrt(np.einsum("ni,ij,nj->n", e - e.mean(axis=0), c, e - e.mean(axis=0)))

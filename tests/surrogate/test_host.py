@@ -41,15 +41,17 @@ def host(tmp_path_factory):
         capture_output=True,
         text=True,
         timeout=120,
+        env=environment(),
     )
     assert built.returncode == 0, built.stderr
     return folder / "host"
 
 
 def environment():
-    """A sanitizer build needs its run-time library preloaded in Python only."""
+    """simgraft is found from any folder; a sanitizer build preloads its run-time library in Python only."""
     return {k: v for k, v in os.environ.items() if k != "LD_PRELOAD" or "asan" not in v} | {
-        "ASAN_OPTIONS": "verify_asan_link_order=0"
+        "ASAN_OPTIONS": "verify_asan_link_order=0",
+        "PYTHONPATH": os.pathsep.join(p for p in map(os.path.abspath, sys.path) if os.path.isdir(p)),
     }
 
 

@@ -35,7 +35,8 @@ def test_called_like_the_kernel(kernel, surrogate, rows):
 
 
 def test_deployed_function_is_encoder_network_decoder(surrogate, rows):
-    """In parts: encode, predict with the training code, decode. Folding the output scale into the last layer rounds differently: a few
+    """In parts: encode, predict with the training code, decode. Folding the output scale into the last layer
+    rounds differently: a few
     ulp of a float sum of 24 terms of size up to 3, times the slope of exp."""
     z = surrogate.network_.predict(surrogate.encoder_.transform(rows))
     parts = surrogate.decoder_.inverse_transform(z)
@@ -116,7 +117,8 @@ def test_fitting_twice_gives_the_same_weights_and_file(kernel, data, tmp_path):
 
 
 def test_streamed_training_data_give_the_same_encoder_and_domain(kernel, tmp_path):
-    """Shards with few rows and a reader that does not hold them: the same statistics, and a network that learns."""
+    """Shards with few rows and a reader that does not hold them: the same statistics, and a network that
+    learns."""
     sampler = sg.sampling.sobol(kernel, seed=1)
     stored = kernel.sample(sampler, 100_000, out=tmp_path / "data", seed=1, shard_rows=65_536, progress=False)
     held = kernel.sample(sampler, 100_000, seed=1, progress=False)
@@ -173,7 +175,8 @@ def test_weights_reach_the_loss(kernel):
 
 
 def test_a_network_from_elsewhere_with_radiation_transforms():
-    """RRTMGP-NN style: ln p, h2o^(1/4), min-max inputs, y = (std out + mean)^8, against the formula in NumPy."""
+    """RRTMGP-NN style: ln p, h2o^(1/4), min-max inputs, y = (std out + mean)^8, against the formula in
+    NumPy."""
     rng = np.random.default_rng(3)
     n_g = 16
     kernel = sg.Kernel(
@@ -212,7 +215,8 @@ def test_a_network_from_elsewhere_with_radiation_transforms():
         z = z / (1 + np.abs(z)) if k < 2 else z
     truth = (std * z + mean) ** 8
     out = surrogate.evaluate(x)
-    # float sums of 12 terms: 1e-6 of the root, eight times that of the power; small roots relative to the mean
+    # float sums of 12 terms: 1e-6 of the root, eight times that of the power; small roots relative to the
+    # mean
     assert np.max(np.abs(out**0.125 - truth**0.125)) < 2e-6
     assert surrogate.provenance["file"] == "somewhere.nc" and surrogate(
         {"temperature": x[:, 0], "pressure": x[:, 1], "h2o": x[:, 2]}
