@@ -749,9 +749,11 @@ class Surrogate:
         Parameters
         ----------
         path : str or path
-            Written under a temporary name and renamed, so that readers see the old file or the new one.
+            Written under a temporary name and renamed, so that readers see the old file or the new one. Its
+            folder is made where it does not exist.
         """
         self._fitted()
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         _core.container_write(path, KIND, VERSION, self._entries(self._layers))
         logger.info("surrogate of %s saved as %s", self.kernel.name, path)
 
