@@ -3,8 +3,7 @@
 import netCDF4
 import numpy as np
 import pytest
-
-from simgraft import FileFormatError, encode
+from simgraft import Dataset, FileFormatError, Kernel, Var, encode
 from simgraft.radiation import atmosphere_generator, kernel, networks, synthetic, tables
 
 
@@ -132,19 +131,24 @@ def test_planck_fractions_sum_to_one_in_every_band(lw_optics, sky, nets):
     np.testing.assert_allclose(np.add.reduceat(fraction, first, axis=1), 1.0, rtol=1e-13)
 
 
-def test_each_side_of_the_tropopause_has_its_own_network(lw_optics, sky, nets):
+def test_each_part_of_the_column_has_its_own_network(lw_optics, sky, nets):
     inputs = networks.cells(lw_optics, sky)
-    lower = inputs["pressure"] > lw_optics.kdist.pressure_tropopause
+    pressure = inputs["pressure"]
     x = np.stack([inputs[name] for name in lw_optics.input_names], axis=1)
     whole = nets(inputs)["absorption"]
-    for part, rows in (("lower", lower), ("upper", ~lower)):
-        np.testing.assert_array_equal(whole[rows], nets.networks["absorption", part].evaluate(x[rows]))
+    tropopause = lw_optics.kdist.pressure_tropopause
+    bounds = (np.inf, 4e4, tropopause, 400.0, 0.0)
+    for surrogate, high, low in zip(nets.networks["absorption"], bounds, bounds[1:], strict=False):
+        rows = (pressure > low) & (pressure <= high)
+        np.testing.assert_array_equal(whole[rows], surrogate.evaluate(x[rows]))
 
 
-def test_part_without_network_is_refused(lw_optics, nets):
-    half = {key: value for key, value in nets.networks.items() if key != ("absorption", "upper")}
-    with pytest.raises(ValueError, match="absorption needs a network for 'all', or for 'lower' and 'upper'"):
-        networks.NetworkOptics(lw_optics, half)
+def test_column_that_networks_do_not_cover_is_refused(lw_optics, nets):
+    gap = nets.networks | {"absorption": nets.networks["absorption"][:-1]}
+    with pytest.raises(ValueError, match="those of absorption must cover 1.005.* Pa without gap"):
+        networks.NetworkOptics(lw_optics, gap)
+    with pytest.raises(ValueError, match="those of planck_fraction must cover .*, got none"):
+        networks.NetworkOptics(lw_optics, {"absorption": nets.networks["absorption"]})
 
 
 def test_importance_follows_the_planck_function(lw_optics, sky):
@@ -153,7 +157,7 @@ def test_importance_follows_the_planck_function(lw_optics, sky):
     chain = {"absorption": [encode.Root(8), encode.Standardise()]}
     variables = {"absorption": lw_optics.outputs()["absorption"]}
     decoder = encode.Encoder(chain, side="outputs").fit(absorption, variables)
-    weight = networks.flux_importance(lw_optics, sky, "absorption", "all", decoder, seed=1, n_col=10)
+    weight = networks.flux_importance(lw_optics, sky, "absorption", decoder, seed=1, n_col=10)
     assert weight.min() >= 0.0 and abs(weight.mean() - 1.0) < 1e-12
     # the last band, 2680-3250 cm-1, holds 1e-3 of the emission at 290 K, and importance goes with its square
     first = lw_optics.kdist.band_limits_g[-1, 0]
@@ -185,3 +189,16 @@ def test_veerman_view_gives_the_optics_of_the_table(sky):
         # absorption = extinction less Rayleigh cancels where Rayleigh dominates: eps times the extinction
         extinction = truth["absorption"] + truth["rayleigh"]
         assert np.abs(slot[name] - truth[name]).max() <= 4e-16 * extinction.max()
+
+
+def test_g_point_that_never_absorbs_stays_transparent():
+    rng = np.random.default_rng(5)
+    kernel_of_two = Kernel(
+        None, inputs={"x": Var("1")}, outputs={"absorption": Var("cm2", shape=2)}, name="two"
+    )
+    absorption = np.stack([np.zeros(200), rng.uniform(1e-23, 1e-21, 200)], axis=1)
+    data = Dataset.from_arrays(kernel_of_two, {"x": rng.random(200)}, {"absorption": absorption})
+    chain = networks._standardised([encode.Root(8), encode.Standardise()], data)
+    decoder = encode.Encoder({"absorption": chain}, side="outputs").fit(data)
+    # an error of one deviation, 1e-3 of 1e-3, in y: (1e-6)^8 and a wide margin
+    assert decoder.inverse_transform(np.ones((1, 2)))[0, 0] < 1e-40

@@ -1,12 +1,12 @@
 """Networks that stand in for gas optics: families, training, and the import of published ones.
 
-:class:`NetworkOptics` joins networks (one surrogate per output, for the whole column or for each side of the
-tropopause) into a function with the signature of :class:`~simgraft.radiation.kernel.LongwaveOptics` or
+:class:`NetworkOptics` joins networks (of each output one for the whole column, or several that share it by
+pressure) into a function with the signature of :class:`~simgraft.radiation.kernel.LongwaveOptics` or
 ``ShortwaveOptics``; with :meth:`NetworkOptics.for_slot` it sits in the optics slot of the flux functions.
 
 Three families can be trained with :func:`train`:
 
-* :data:`COMPACT`: ours, two layers of 16 to 32 neurons on each side of the tropopause,
+* :data:`COMPACT`: ours, two layers of 8 to 40 neurons in each of four parts of the column,
 * :data:`RRTMGP_NN`: one network per output for the whole column (Ukkonen & Hogan 2023,
 doi:10.5194/gmd-16-3241-2023),
 * :data:`VEERMAN`: eight networks of temperature, pressure, water vapour and ozone (Veerman et al. 2021,
@@ -32,21 +32,22 @@ from simgraft.surrogate import Surrogate
 from simgraft.variables import Var
 
 __all__ = [
-    "COMPACT", "RRTMGP_NN", "VEERMAN", "Family", "NetworkOptics", "NetworkSpec", "VeermanLongwave", "VeermanShortwave",
-    "augment", "cells", "flux_importance", "read_rrtmgp_nn", "train",
+    "COMPACT", "RRTMGP_NN", "VEERMAN", "Family", "NetworkOptics", "NetworkSpec", "VeermanLongwave",
+    "VeermanShortwave", "augment", "cells", "flux_importance", "read_rrtmgp_nn", "train",
 ]  # fmt: skip
 
 logger = logging.getLogger("simgraft")
 
-PARTS = ("lower", "upper")  # sides of the tropopause of the tables
-ALL = "all"
+TROPOPAUSE = (
+    "tropopause"  # a bound of parts: where the tables change their key species and cross-sections jump
+)
 
 
 # ------------------------------------------------------------------------------------------- what is replaced
 
 
 class VeermanLongwave(radiation.LongwaveOptics):
-    """Longwave optics as Veerman et al. 2021 see them: temperature, pressure, water vapour and ozone; all else fixed.
+    """Longwave optics as Veerman et al. 2021 see them: of temperature, pressure, water vapour and ozone alone.
 
     Parameters
     ----------
@@ -155,14 +156,14 @@ def cells(optics, atmosphere):
 # little more
 _CO2_RANGE = (1.3e-4, 2.4e-3)
 _TRAINING_RANGES = {
-    "ch4": (3.5e-7, 2.6e-6), "n2o": (1.9e-7, 4.1e-7), "co": (0.0, 1.9e-7), "ccl4": (0.0, 8.8e-11), "cfc11": (0.0, 2.5e-10),
-    "cfc12": (0.0, 5.5e-10), "cfc22": (0.0, 2.5e-10), "hfc143a": (0.0, 7.5e-10), "hfc125": (0.0, 1.02e-9),
+    "ch4": (3.5e-7, 2.6e-6), "n2o": (1.9e-7, 4.1e-7), "co": (0.0, 1.9e-7), "ccl4": (0.0, 8.8e-11),
+    "cfc11": (0.0, 2.5e-10), "cfc12": (0.0, 5.5e-10), "cfc22": (0.0, 2.5e-10), "hfc143a": (0.0, 7.5e-10), "hfc125": (0.0, 1.02e-9),
     "hfc23": (0.0, 2.9e-11), "hfc32": (0.0, 8.8e-12), "hfc134a": (0.0, 4.5e-10), "cf4": (0.0, 1.4e-10),
 }  # fmt: skip
 
 
 def augment(atmosphere, n, seed, *, wettest=1.5):
-    """Columns to train on: the recorded ones and ``n`` perturbed copies, every other with other concentrations.
+    """Columns to train on: the recorded ones and ``n`` perturbed copies, some with other concentrations.
 
     Parameters
     ----------
@@ -177,7 +178,7 @@ def augment(atmosphere, n, seed, *, wettest=1.5):
     Returns
     -------
     Atmosphere
-        ``(n + 1) * n_col`` columns. The second, fourth ... copies draw the well-mixed gases from a Latin
+        ``(n + 1) * n_col`` columns. Of three copies two draw the well-mixed gases from a Latin
         hypercube, CO2 evenly in its logarithm.
 
     Examples
@@ -194,7 +195,7 @@ def augment(atmosphere, n, seed, *, wettest=1.5):
         gases = dict(air.gases)
         gases["h2o"] = np.minimum(gases["h2o"] * rng.uniform(0.75, wettest, (n_col, 1)), 0.08)
         air = replace(air, gases=gases)
-        if i % 2:
+        if i % 3:
             ranges = {gas: limits for gas, limits in _TRAINING_RANGES.items() if gas in gases}
             air = gas_hypercube(air, rng, ranges=ranges)
             position = (rng.permutation(n_col) + rng.random(n_col)) / n_col
@@ -215,8 +216,8 @@ def _joined(parts):
         return value
 
     merged = {}
-    for name in ("pressure_layer", "pressure_level", "temperature_layer", "temperature_level", "temperature_surface",
-                 "emissivity", "albedo", "mu0", "total_solar_irradiance", "site"):  # fmt: skip
+    for name in ("pressure_layer", "pressure_level", "temperature_layer", "temperature_level", "temperature_surface") + (
+        "emissivity", "albedo", "mu0", "total_solar_irradiance", "site"):  # fmt: skip
         values = [getattr(air, name) for air in parts]
         merged[name] = None if any(value is None for value in values) else np.concatenate(values)
     gases = {}
@@ -230,34 +231,38 @@ def _joined(parts):
     return Atmosphere(gases=gases, **merged)
 
 
-def _part_kernel(optics, output, part):
-    """The kernel of one network: one output, on one side of the tropopause or on both."""
-    inputs = optics.inputs()
-    limit = optics.kdist.pressure_tropopause
+def _parts(optics, bounds):
+    """Pressure intervals (low, high] [Pa] between ``bounds``, from the surface upwards."""
     low, high = optics.kdist.pressure_range
-    if part != ALL:
-        low, high = (limit, high) if part == "lower" else (low, limit)
-    inputs["pressure"] = Var("Pa", low, high, scale="log", doc=inputs["pressure"].doc)
+    inner = [optics.kdist.pressure_tropopause if bound == TROPOPAUSE else float(bound) for bound in bounds]
+    edges = [high, *sorted(inner, reverse=True), low]
+    if any(a <= b for a, b in zip(edges, edges[1:], strict=False)):
+        raise ValueError(f"bounds: expected pressures between {low:g} and {high:g} Pa, got {inner}")
+    return [(b, a) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def _part_kernel(optics, output, part):
+    """The kernel of one network: one output, in one pressure interval."""
+    inputs = optics.inputs()
+    inputs["pressure"] = Var("Pa", *part, scale="log", doc=inputs["pressure"].doc)
 
     def function(values):
         return {output: optics(values)[output]}
 
-    wave = "sw" if optics.shortwave else "lw"
     return Kernel(
         function,
         inputs=inputs,
         outputs={output: optics.outputs()[output]},
-        name=f"radiation_{output}_{part}_{wave}",
+        name=f"radiation_{output}_{'sw' if optics.shortwave else 'lw'}",
         version="1",
         parameters={"table": optics.kdist.name, "fixed_gases": optics.fixed_gases},
     )
 
 
-def _rows_of(optics, part, pressure):
-    if part == ALL:
-        return np.ones(len(pressure), bool)
-    lower = pressure > optics.kdist.pressure_tropopause
-    return lower if part == "lower" else ~lower
+def _rows_of(part, pressure):
+    """Cells in an interval; the lowest pressure of the tables counts as inside."""
+    low, high = part
+    return (pressure > low) & (pressure <= high)
 
 
 # ----------------------------------------------------------------------------------------------------- in use
@@ -270,29 +275,39 @@ class NetworkOptics:
     ----------
     optics : LongwaveOptics or ShortwaveOptics
         What is replaced, or a view of it with fewer inputs.
-    networks : dict of (str, str) to Surrogate
-        By output and part of the column: "all", or "lower" and "upper" (pressures above and up to the table's tropopause).
+    networks : dict of str to list of Surrogate
+        By output: one network, or several that share the column among them. The range of its pressure input
+        says where a network holds; together they must cover the table.
     renormalise : bool, optional
-        Whether Planck fractions are scaled to sum to 1 in each band, which keeps the surface and layer
-        sources exact. Default: as trained networks here want it, True in the longwave.
+        Whether Planck fractions are scaled to sum to 1 in each band, which keeps the sources of layers and
+        surface exact. Default: as trained networks here want it, True in the longwave.
 
     Examples
     --------
     In the flux functions, in place of the table kernel:
 
-    >>> from simgraft.radiation import kernel, host
-    >>> kernel.fluxes_lw(table, air, optics=host.cell_optics(networks, table))            # doctest: +SKIP
+    >>> from simgraft.radiation import kernel
+    >>> kernel.fluxes_lw(table, air, optics=networks.for_slot())                          # doctest: +SKIP
     """
 
     def __init__(self, optics, networks, *, renormalise=None):
-        for output in optics.output_names:
-            parts = {part for name, part in networks if name == output}
-            if parts not in ({ALL}, set(PARTS)):
-                raise ValueError(
-                    f"networks: {output} needs a network for 'all', or for 'lower' and 'upper', got {sorted(parts)}"
-                )
         self.optics = optics
-        self.networks = dict(networks)
+        self.networks = {}
+        self._part_of = {}
+        low, high = optics.kdist.pressure_range
+        for output in optics.output_names:
+            given = sorted(networks.get(output, ()), key=lambda s: -s.kernel.inputs["pressure"].high)
+            parts = [(s.kernel.inputs["pressure"].low, s.kernel.inputs["pressure"].high) for s in given]
+            edges = [high, *(a for part in parts for a in part[::-1]), low]
+            if not given or any(a != b for a, b in zip(edges[::2], edges[1::2], strict=True)):
+                raise ValueError(
+                    f"networks: those of {output} must cover {low:g} to {high:g} Pa without gap, got "
+                    + (", ".join(f"{a:g} to {b:g} Pa" for a, b in parts) or "none")
+                )
+            # cells a rounding outside the table belong to the outermost networks
+            parts[0], parts[-1] = (parts[0][0], np.inf), (-np.inf, parts[-1][1] if len(parts) > 1 else np.inf)
+            self.networks[output] = given
+            self._part_of[output] = parts
         self.renormalise = not optics.shortwave if renormalise is None else renormalise
 
     def __call__(self, inputs):
@@ -301,21 +316,24 @@ class NetworkOptics:
 
     def _evaluate(self, x):
         """Outputs (n, n_g) of packed rows, in their precision."""
-        outputs = {}
-        for (output, part), surrogate in self.networks.items():
-            if part == ALL:
-                outputs[output] = surrogate.evaluate(x)
+        outputs, rows_of = {}, {}
+        for output, surrogates in self.networks.items():
+            if len(surrogates) == 1:
+                outputs[output] = surrogates[0].evaluate(x)
                 continue
-            rows = np.flatnonzero(_rows_of(self.optics, part, x[:, 1]))
-            if output not in outputs:
-                outputs[output] = np.empty((len(x), surrogate.n_out), x.dtype)
-            outputs[output][rows] = surrogate.evaluate(x[rows])
+            outputs[output] = np.empty((len(x), surrogates[0].n_out), x.dtype)
+            for part, surrogate in zip(self._part_of[output], surrogates, strict=True):
+                if part not in rows_of:
+                    rows_of[part] = np.flatnonzero(_rows_of(part, x[:, 1]))
+                rows = rows_of[part]
+                if rows.size:
+                    outputs[output][rows] = surrogate.evaluate(x[rows])
         if self.renormalise:
-            outputs["planck_fraction"] = _renormalised(self.optics.kdist, outputs["planck_fraction"])
+            _renormalise(self.optics.kdist, outputs["planck_fraction"])
         return _to_slot(self.optics, outputs)
 
     def for_slot(self):
-        """As the ``optics=`` of the flux functions of :mod:`simgraft.radiation.kernel`, in the precision of the columns."""
+        """As the ``optics=`` of the flux functions, in the precision of the columns."""
         row = {gas: i for i, gas in enumerate(self.optics.kdist.gases)}
         second = "rayleigh" if self.optics.shortwave else "planck_fraction"
 
@@ -333,23 +351,41 @@ class NetworkOptics:
 
         return optics
 
+    def evaluate_only(self, x):
+        """What the networks cost by themselves: their outputs for packed rows, part by part, and nothing else.
+
+        Parameters
+        ----------
+        x : (n, n_in) float64 or float32 array
+            In the order of the inputs.
+
+        Returns
+        -------
+        list of (n_part, n_g) arrays
+            One for each network.
+        """
+        results = []
+        for output, surrogates in self.networks.items():
+            for part, surrogate in zip(self._part_of[output], surrogates, strict=True):
+                results.append(surrogate.evaluate(x[_rows_of(part, x[:, 1])], num_threads=1))
+        return results
+
     @property
     def multiply_adds(self):
-        """Multiply-adds of one layer and g-point, in all networks that a layer goes through; the mean of both parts."""
+        """Multiply-adds of one layer and g-point in the networks a layer goes through; mean over the parts."""
         total = 0.0
-        for (_, part), surrogate in self.networks.items():
-            share = 1.0 if part == ALL else 0.5
-            total += share * sum(w.size for w, *_ in surrogate._layers) / self.optics.kdist.n_g
-        return total
+        for surrogates in self.networks.values():
+            total += np.mean([sum(w.size for w, *_ in s._layers) for s in surrogates]) / self.optics.kdist.n_g
+        return float(total)
 
     @property
     def outside(self):
         """Rows that lay outside the training domain of a network since they were made, and rows in all."""
-        reports = [surrogate.guard_report for surrogate in self.networks.values()]
+        reports = [s.guard_report for surrogates in self.networks.values() for s in surrogates]
         return sum(r.n_outside for r in reports), sum(r.n_rows for r in reports)
 
     def save(self, folder):
-        """Write one surrogate file per network, ``OUTPUT-PART.sg``.
+        """Write one surrogate file per network, ``OUTPUT-NUMBER.sg``, numbered from the surface upwards.
 
         Parameters
         ----------
@@ -358,8 +394,9 @@ class NetworkOptics:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for (output, part), surrogate in self.networks.items():
-            surrogate.save(folder / f"{output}-{part}.sg")
+        for output, surrogates in self.networks.items():
+            for number, surrogate in enumerate(surrogates):
+                surrogate.save(folder / f"{output}-{number}.sg")
 
     @classmethod
     def load(cls, folder, optics, *, renormalise=None):
@@ -379,22 +416,23 @@ class NetworkOptics:
         Raises
         ------
         FileNotFoundError, simgraft.FileFormatError
+        ValueError
+            If files of different sets of networks lie in the folder.
         """
         networks = {}
         for output in optics.output_names:
             paths = sorted(Path(folder).glob(f"{output}-*.sg"))
             if not paths:
                 raise FileNotFoundError(f"{folder}: no network for {output}")
-            for path in paths:
-                part = path.stem.rpartition("-")[2]
-                networks[output, part] = Surrogate.load(path, kernel=_part_kernel(optics, output, part))
+            networks[output] = [Surrogate.load(path) for path in paths]
         return cls(optics, networks, renormalise=renormalise)
 
 
-def _renormalised(kdist, fraction):
+def _renormalise(kdist, fraction):
+    """Scale Planck fractions (n, n_g) to sum to 1 in each band, in place."""
     first, last = kdist.band_limits_g.T
-    total = np.add.reduceat(fraction, first, axis=1)
-    return fraction / np.repeat(total, last - first, axis=1)
+    scale = 1 / np.add.reduceat(fraction, first, axis=1)
+    fraction *= np.take(scale, np.repeat(np.arange(len(first)), last - first), axis=1)
 
 
 # ------------------------------------------------------------------------------------------- how to train one
@@ -417,7 +455,7 @@ class Family:
 
     specs: dict  #: output -> NetworkSpec
     activation: str = "softsign"
-    split: bool = True  #: one network on each side of the tropopause, or one for the column
+    bounds: tuple = (TROPOPAUSE,)  #: pressures [Pa] between which networks share the column; (): one for all
     encoder: dict = field(default_factory=dict)  #: input -> transforms; others are standardised
     weighted: bool = True  #: loss columns weighted by :func:`flux_importance`
 
@@ -455,14 +493,18 @@ _ROOTS = {
 _CROSS_SECTION = (encode.Root(8), encode.Standardise())
 _FRACTION = (encode.Root(2), encode.Standardise())
 
-#: Two small layers on each side of the tropopause, where the tables change their key species and the
+_BOUNDS = (4e4, TROPOPAUSE, 400.0)
+
+#: Two small layers in each of four parts of the column: as many parameters as one large network, but a layer
+#: goes through a quarter of them. The tables change their key species at the tropopause, where the
 #: cross-sections jump.
 COMPACT = {
     "longwave": Family(
         {
-            "absorption": NetworkSpec((32, 32), _CROSS_SECTION),
-            "planck_fraction": NetworkSpec((16, 16), _FRACTION, epochs=30),
+            "absorption": NetworkSpec((40, 40), _CROSS_SECTION, epochs=100),
+            "planck_fraction": NetworkSpec((12, 12), _FRACTION, epochs=40),
         },
+        bounds=_BOUNDS,
         encoder=_ROOTS,
     ),
     "shortwave": Family(
@@ -470,6 +512,7 @@ COMPACT = {
             "absorption": NetworkSpec((32, 32), _CROSS_SECTION),
             "rayleigh": NetworkSpec((8, 8), _CROSS_SECTION, epochs=15),
         },
+        bounds=_BOUNDS,
         encoder=_ROOTS,
     ),
 }
@@ -481,7 +524,7 @@ RRTMGP_NN = {
             "absorption": NetworkSpec((72, 72), (encode.Root(8), encode.Standardise(shared="scale"))),
             "planck_fraction": NetworkSpec((24, 24), (encode.Root(2),)),
         },
-        split=False,
+        bounds=(),
         encoder=_ROOTS,
         weighted=False,
     ),
@@ -490,7 +533,7 @@ RRTMGP_NN = {
             "absorption": NetworkSpec((32, 32), (encode.Root(8), encode.Standardise(shared="scale"))),
             "rayleigh": NetworkSpec((32, 32), (encode.Root(8), encode.Standardise(shared="scale"))),
         },
-        split=False,
+        bounds=(),
         encoder=_ROOTS,
         weighted=False,
     ),
@@ -526,12 +569,23 @@ VEERMAN = {
     ),
 }
 
-# Accuracy asked of TOA upward flux, surface downward flux [W m-2] and heating rates [K day-1]; their ratios weigh the terms.
-_ACCURACY = {False: (0.1, 0.1, 0.02), True: (0.05, 0.1, 0.02)}
-_HEATING_FROM = 400.0  # Pa, heating rates count below this level
+# Accuracy asked of TOA upward flux and surface downward flux [W m-2]: their ratios weigh the terms.
+_FLUX_ACCURACY = {False: (0.1, 0.1), True: (0.05, 0.1)}
 
 
-def flux_importance(optics, atmosphere, output, part, decoder, *, seed, n_col=160, probes=2, step=1e-3):
+def _heating_accuracy(pressure):
+    """Accuracy asked of heating rates [K day-1]: an error that moves the temperature of a column at rest by 0.2 K.
+
+    Radiation damps temperatures in about 5 days at the stratopause and 40 in the lower stratosphere; in the troposphere,
+    where convection and the surface help, 10 days are taken.
+    """
+    days = np.interp(np.log(pressure), np.log([100.0, 3e3, 1e4, 3e4]), [5.0, 40.0, 40.0, 10.0])
+    return 0.2 / days
+
+
+def flux_importance(
+    optics, atmosphere, output, decoder, part=(0.0, np.inf), *, seed, n_col=160, probes=2, step=1e-3
+):
     """How much each network output matters for fluxes: weights of the columns in the training loss.
 
     Every cell of ``output`` is moved at random by +-``step`` in network variables. As g-points do not mix,
@@ -546,10 +600,10 @@ def flux_importance(optics, atmosphere, output, part, decoder, *, seed, n_col=16
     atmosphere : Atmosphere
         Columns to draw from.
     output : str
-    part : {"all", "lower", "upper"}
-        Cells that are moved.
     decoder : Encoder
         Fitted to the output.
+    part : (float, float), optional [Pa]
+        Cells of these pressures are moved.
     seed : int
     n_col, probes : int
         Columns, and random moves of each.
@@ -568,7 +622,7 @@ def flux_importance(optics, atmosphere, output, part, decoder, *, seed, n_col=16
 
     Examples
     --------
-    >>> flux_importance(optics, air, "absorption", "lower", decoder, seed=1).round(2)      # doctest: +SKIP
+    >>> flux_importance(optics, air, "absorption", decoder, seed=1).round(2)      # doctest: +SKIP
     """
     rng = np.random.default_rng(seed)
     kdist = optics.kdist
@@ -578,23 +632,23 @@ def flux_importance(optics, atmosphere, output, part, decoder, *, seed, n_col=16
 
     def moved(inputs):
         outputs = dict(optics(inputs))
-        rows = _rows_of(optics, part, inputs["pressure"])
+        rows = _rows_of(part, inputs["pressure"])
         z = decoder.transform(outputs[output][rows], dtype="float64")
         z += step * rng.choice((-1.0, 1.0), z.shape)
         values = outputs[output].copy()
         values[rows] = decoder.inverse_transform(z)
         outputs[output] = values
         if output == "planck_fraction":
-            outputs[output] = _renormalised(kdist, values)
+            _renormalise(kdist, values)
         return _to_slot(optics, outputs)
 
     reference = fluxes(kdist, air, optics=cell_optics(lambda x: _to_slot(optics, optics(x)), kdist), by="g")
     level = air.pressure_level if air.pressure_level_file is None else air.pressure_level_file
     top_first = level[0, 0] < level[0, -1]
     top, surface = (0, -1) if top_first else (-1, 0)
-    counts = air.pressure_layer > _HEATING_FROM
-    per_flux = radiation.SECONDS_PER_DAY * 9.80665 / 1004.64 / np.diff(level, axis=1) * counts
-    accuracy = _ACCURACY[optics.shortwave]
+    per_flux = radiation.SECONDS_PER_DAY * 9.80665 / 1004.64 / np.diff(level, axis=1)
+    per_flux /= _heating_accuracy(air.pressure_layer)
+    accuracy = _FLUX_ACCURACY[optics.shortwave]
     weight = np.zeros(kdist.n_g)
     for _ in range(probes):
         probe = fluxes(kdist, air, optics=cell_optics(moved, kdist), by="g")
@@ -602,8 +656,24 @@ def flux_importance(optics, atmosphere, output, part, decoder, *, seed, n_col=16
         heating = per_flux[..., None] * np.diff(up - down, axis=1)
         weight += np.mean((up[:, top] / accuracy[0]) ** 2, axis=0)
         weight += np.mean((down[:, surface] / accuracy[1]) ** 2, axis=0)
-        weight += np.sum((heating / accuracy[2]) ** 2, axis=(0, 1)) / counts.sum()
+        weight += np.mean(heating**2, axis=(0, 1))
     return weight / weight.mean()
+
+
+def _standardised(chain, data):
+    """The chain of the outputs with its Standardise fitted here, no deviation below 1e-3 of their root mean square.
+
+    Where a g-point does not absorb, its output is constant. Divided by a deviation of 1, as constants are by default,
+    the network's small error would be an opaque atmosphere after the eighth power.
+    """
+    last = chain[-1] if chain else None
+    if not isinstance(last, encode.Standardise) or last.shared is not False:
+        return chain
+    (output,) = data.kernel.outputs
+    values = encode.Encoder({output: chain[:-1]}, side="outputs").fit(data).transform(data.Y, dtype="float64")
+    std = values.std(axis=0)
+    std = np.maximum(std, 1e-3 * np.sqrt(np.mean(std**2)))
+    return [*chain[:-1], encode.Standardise(mean=values.mean(axis=0), std=std)]
 
 
 def train(
@@ -640,7 +710,7 @@ def train(
 
     Returns
     -------
-    dict of (str, str) to Surrogate
+    dict of str to list of Surrogate
         For :class:`NetworkOptics`.
 
     Examples
@@ -651,20 +721,21 @@ def train(
     wanted = optics.output_names if only is None else tuple(only)
     for output in wanted:
         spec = family.specs[output]
-        for part in PARTS if family.split else (ALL,):
+        networks[output] = []
+        for part in _parts(optics, family.bounds):
             kernel = _part_kernel(optics, output, part)
-            rows = np.flatnonzero(_rows_of(optics, part, inputs["pressure"]))
+            rows = np.flatnonzero(_rows_of(part, inputs["pressure"]))
             data = Dataset.from_arrays(
                 kernel,
                 {name: values[rows] for name, values in inputs.items()},
                 {output: outputs[output][rows]},
                 group=None if group is None else group[rows],
             )
-            decoder = {output: list(spec.decoder)}
+            decoder = {output: _standardised(list(spec.decoder), data)}
             column_weight = None
             if family.weighted:
                 fitted = encode.Encoder(decoder, side="outputs").fit(data)
-                column_weight = flux_importance(optics, atmosphere, output, part, fitted, seed=seed)
+                column_weight = flux_importance(optics, atmosphere, output, fitted, part, seed=seed)
                 # a hundredth of the mean at least, so that no g-point is left to chance
                 column_weight = (column_weight + 0.01) / 1.01
             encoder = {name: chain for name, chain in family.encoder.items() if name in kernel.inputs}
@@ -688,9 +759,10 @@ def train(
                 progress=progress,
             )
             logger.info(
-                "%s, %s: loss %.3g after %d epochs", output, part, surrogate.history_["loss"][-1], spec.epochs
+                "%s, %.0f to %.0f Pa: loss %.3g after %d epochs",
+                *(output, *part, surrogate.history_["loss"][-1], spec.epochs),
             )
-            networks[output, part] = surrogate
+            networks[output].append(surrogate)
     return networks
 
 
@@ -724,8 +796,9 @@ def read_rrtmgp_nn(paths, optics):
     Notes
     -----
     x = (t(x) - min) / (max - min) with t = ln for pressure and the fourth root for h2o and o3; two hidden layers;
-    y = (std out + mean)^8 for cross-sections per molecule of dry air, y = out^2 for Planck fractions. Level sources follow the table's geometric
-    mean, not the lower layer's fraction as in that code: the fluxes differ by 0.001 W m-2 rmse.
+    y = (std out + mean)^8 for cross-sections per molecule of dry air, y = out^2 for Planck fractions. Level sources
+    follow the table's geometric mean, not the lower layer's fraction as in that code: the rmse of fluxes differs by
+    0.001 W m-2.
 
     Examples
     --------
@@ -738,7 +811,7 @@ def read_rrtmgp_nn(paths, optics):
         )
     return NetworkOptics(
         optics,
-        {(output, ALL): _published(Path(path), optics, output) for output, path in paths.items()},
+        {output: [_published(Path(path), optics, output)] for output, path in paths.items()},
         renormalise=False,
     )
 
@@ -746,7 +819,7 @@ def read_rrtmgp_nn(paths, optics):
 def _published(path, optics, output):
     file = _published_variables(path)
     names = [_PUBLISHED_INPUTS.get(name, name) for name in file["nn_inputs_char"]]
-    kernel = _part_kernel(optics, output, ALL)
+    kernel = _part_kernel(optics, output, optics.kdist.pressure_range)
     if sorted(names) != sorted(kernel.inputs):
         raise ValueError(f"{path}: has inputs {', '.join(names)}; the table needs {', '.join(kernel.inputs)}")
     order = [names.index(name) for name in kernel.inputs]
