@@ -18,7 +18,7 @@ PEER_ROUNDS = 5
 
 
 def unit_width():
-    """"half" where 512-bit vectors multiply no faster than 256-bit ones, else "full"."""
+    """Says "half" where 512-bit vectors multiply no faster than 256-bit ones, else "full"."""
     peaks = {}
     try:
         for isa in ("v3", "v4"):
@@ -131,7 +131,9 @@ class JaxRrtmgp:
         h2o, o3 = field(air.gases["h2o"]), field(air.gases["o3"])
         level = np.pad(air.pressure_level[:, ::-1], ((0, 0), (1, 0)), mode="edge")[:, None]
         thickness = -np.diff(level, axis=2, append=level[:, :, -1:])
-        molecules = thickness / constants.G * constants.AVOGADRO / (constants.DRY_AIR_MOL_MASS + constants.WATER_MOL_MASS * h2o)
+        molecules = (
+            thickness / constants.G * constants.AVOGADRO / (constants.DRY_AIR_MOL_MASS + constants.WATER_MOL_MASS * h2o)
+        )
         fields = (pressure, temperature, molecules, h2o, o3, air.temperature_surface[:, None])
         self.arguments = [jax.numpy.asarray(x, jax.numpy.float32) for x in fields]
         # Scanning over layers is its faster way on a CPU, by a third.
@@ -167,7 +169,17 @@ def peer():
         times["theirs"].append(process_time(theirs) / len(air) * 1e6)
         times["ours"] += [process_time(ours) / len(air) * 1e6 for _ in range(9)]
     mine, other = median(times["ours"]), median(times["theirs"])
-    yield Row("table_lw_g128_vs_jax_rrtmgp", mine, "us/column", theirs.name, theirs.version, other, other / mine, ">=", LEAST_JAX_RATIO)
+    yield Row(
+        "table_lw_g128_vs_jax_rrtmgp",
+        mine,
+        "us/column",
+        theirs.name,
+        theirs.version,
+        other,
+        other / mine,
+        ">=",
+        LEAST_JAX_RATIO,
+    )
 
 
 # Each yields rows; add a comparison by adding a function.

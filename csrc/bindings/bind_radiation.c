@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Binds csrc/radiation: the table set as a type, optics, solvers and fluxes as functions. Keyword logic, defaults and units live
- * in the Python package; precision follows the dtype of the pressures. */
+/* Binds csrc/radiation: the table set as a type, optics, solvers and fluxes as functions. Keyword logic, defaults and
+ * units live in the Python package; precision follows the dtype of the pressures. */
 #include "bindings/bind_radiation.h"
 
 #include "base/memory.h"
@@ -8,7 +8,7 @@
 
 #include <structmember.h>
 
-/* -------------------------------------------------------------------------------------------------------- KDistribution */
+/* -------------------------------------------------------------------------------------------------- KDistribution */
 
 typedef struct {
     PyObject_HEAD
@@ -19,7 +19,8 @@ static PyTypeObject *kdist_type;
 
 static const char *const side_name[SG_N_ATMOSPHERE] = {"lower", "upper"};
 
-/* Borrowed entry of the dict, checked; owner keeps the array alive until the table set is built. NULL with KeyError etc. */
+/* Borrowed entry of the dict, checked; owner keeps the array alive until the table set is built. NULL with KeyError
+ * etc. */
 static void *take(PyObject *arrays, PyObject *owner, sg_dims *dims, const char *name, int type, const char *shape)
 {
     PyObject *entry = PyDict_GetItemString(arrays, name);
@@ -105,11 +106,13 @@ static int take_arrays(PyObject *arrays, PyObject *owner, sg_kdist_arrays *a)
 }
 
 /* names: sequence of str, wanted: sequence of bool of the same length */
-static int take_gases(PyObject *names, PyObject *wanted, sg_kdist_arrays *a, const char ***gas_name, uint8_t **gas_wanted)
+static int take_gases(PyObject *names, PyObject *wanted, sg_kdist_arrays *a, const char ***gas_name,
+                      uint8_t **gas_wanted)
 {
     Py_ssize_t n = PySequence_Fast_GET_SIZE(names);
     if (PySequence_Fast_GET_SIZE(wanted) != n) {
-        PyErr_Format(PyExc_ValueError, "wanted: expected %zd entries, one per gas, got %zd", n, PySequence_Fast_GET_SIZE(wanted));
+        PyErr_Format(PyExc_ValueError, "wanted: expected %zd entries, one per gas, got %zd", n,
+                     PySequence_Fast_GET_SIZE(wanted));
         return -1;
     }
     *gas_name   = PyMem_Calloc((size_t)n + 1, sizeof **gas_name);
@@ -144,7 +147,8 @@ static PyObject *kdist_new(PyTypeObject *type, PyObject *arguments, PyObject *ke
     uint8_t        *gas_wanted = NULL;
     sg_kdist_arrays a          = {0};
     kdist_object   *self       = NULL;
-    if (owner && take_gases(list_names, list_wanted, &a, &gas_name, &gas_wanted) == 0 && take_arrays(arrays, owner, &a) == 0)
+    if (owner && take_gases(list_names, list_wanted, &a, &gas_name, &gas_wanted) == 0 &&
+        take_arrays(arrays, owner, &a) == 0)
         self = (kdist_object *)type->tp_alloc(type, 0);
     if (self) {
         sg_error  error = {0};
@@ -238,20 +242,24 @@ static PyGetSetDef kdist_fields[] = {
 
 static PyMethodDef kdist_methods[] = {
     {"fma_count", kdist_fma_count, METH_O,
-     "fma_count(atmosphere) -> int\n\nMultiply-adds of one cell's gas optics in the lower (0) or upper (1) atmosphere."},
+     "fma_count(atmosphere) -> int\n\nMultiply-adds of one cell's gas optics in the lower (0) or upper (1) "
+     "atmosphere."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot kdist_slots[] = {
-    {Py_tp_new, kdist_new},         {Py_tp_dealloc, kdist_dealloc}, {Py_tp_getset, kdist_fields},
-    {Py_tp_methods, kdist_methods}, {Py_tp_doc, "KDist(arrays, gas_names, wanted)\n\nAn immutable table set in the core."},
+    {Py_tp_new, kdist_new},
+    {Py_tp_dealloc, kdist_dealloc},
+    {Py_tp_getset, kdist_fields},
+    {Py_tp_methods, kdist_methods},
+    {Py_tp_doc, "KDist(arrays, gas_names, wanted)\n\nAn immutable table set in the core."},
     {0, NULL},
 };
 
-static PyType_Spec kdist_spec = {"simgraft._core.KDist", sizeof(kdist_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
-                                 kdist_slots};
+static PyType_Spec kdist_spec = {"simgraft._core.KDist", sizeof(kdist_object), 0,
+                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, kdist_slots};
 
-/* ------------------------------------------------------------------------------------------------------------- arrays */
+/* --------------------------------------------------------------------------------------------------------- arrays */
 
 enum { MAX_ARRAYS = 96 };
 
@@ -325,7 +333,7 @@ static int set_clipped(PyObject *result, const sg_range *range)
     return failed ? -1 : 0;
 }
 
-/* ------------------------------------------------------------------------------------------------- arguments in common */
+/* -------------------------------------------------------------------------------------------- arguments in common */
 
 typedef struct {
     PyObject   *kdist, *p_lay, *p_lev, *t_lay, *t_lev, *t_sfc, *gases;
@@ -372,9 +380,9 @@ static PyObject *fluxes_lw(PyObject *self, PyObject *arguments, PyObject *keywor
                             "temperature_surface", "gases", "emissivity", "n_angles", "diffusivity", "optics", "clip",
                             "num_threads", "jacobian", "by_g", NULL};
     arguments_of a = {.optics = Py_None, .n_angles = 1};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOOOOOO|idOpipp", names, &a.kdist, &a.p_lay, &a.p_lev, &a.t_lay,
-                                     &a.t_lev, &a.t_sfc, &a.gases, &a.emissivity, &a.n_angles, &a.diffusivity, &a.optics,
-                                     &a.clip, &a.num_threads, &a.want_jacobian, &a.want_by_g))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOOOOOO|idOpipp", names, &a.kdist, &a.p_lay, &a.p_lev,
+                                     &a.t_lay, &a.t_lev, &a.t_sfc, &a.gases, &a.emissivity, &a.n_angles, &a.diffusivity,
+                                     &a.optics, &a.clip, &a.num_threads, &a.want_jacobian, &a.want_by_g))
         return NULL;
     DISPATCH(call_fluxes_lw, a.p_lay);
 }
@@ -383,12 +391,12 @@ static PyObject *fluxes_sw(PyObject *self, PyObject *arguments, PyObject *keywor
 {
     (void)self;
     static char *names[] = {"kdist", "pressure_layer", "pressure_level", "temperature_layer", "gases", "mu0",
-                            "total_solar_irradiance", "albedo_direct", "albedo_diffuse", "optics", "clip", "num_threads",
-                            "direct", "by_g", NULL};
+                            "total_solar_irradiance", "albedo_direct", "albedo_diffuse", "optics", "clip",
+                            "num_threads", "direct", "by_g", NULL};
     arguments_of a = {.optics = Py_None};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOOOOOOO|Opipp", names, &a.kdist, &a.p_lay, &a.p_lev, &a.t_lay,
-                                     &a.gases, &a.mu0, &a.tsi, &a.albedo_direct, &a.albedo_diffuse, &a.optics, &a.clip,
-                                     &a.num_threads, &a.want_direct, &a.want_by_g))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOOOOOOO|Opipp", names, &a.kdist, &a.p_lay, &a.p_lev,
+                                     &a.t_lay, &a.gases, &a.mu0, &a.tsi, &a.albedo_direct, &a.albedo_diffuse, &a.optics,
+                                     &a.clip, &a.num_threads, &a.want_direct, &a.want_by_g))
         return NULL;
     DISPATCH(call_fluxes_sw, a.p_lay);
 }
@@ -400,9 +408,9 @@ static PyObject *gas_optics_lw(PyObject *self, PyObject *arguments, PyObject *ke
                             "temperature_surface", "gases", "clip", "num_threads", "tau", "planck_fraction", "sources",
                             "surface", NULL};
     arguments_of a = {.want_tau = 1, .want_fraction = 1};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOOOOO|pipppp", names, &a.kdist, &a.p_lay, &a.p_lev, &a.t_lay,
-                                     &a.t_lev, &a.t_sfc, &a.gases, &a.clip, &a.num_threads, &a.want_tau, &a.want_fraction,
-                                     &a.want_sources, &a.want_surface))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOOOOO|pipppp", names, &a.kdist, &a.p_lay, &a.p_lev,
+                                     &a.t_lay, &a.t_lev, &a.t_sfc, &a.gases, &a.clip, &a.num_threads, &a.want_tau,
+                                     &a.want_fraction, &a.want_sources, &a.want_surface))
         return NULL;
     DISPATCH(call_gas_optics_lw, a.p_lay);
 }
@@ -410,11 +418,11 @@ static PyObject *gas_optics_lw(PyObject *self, PyObject *arguments, PyObject *ke
 static PyObject *gas_optics_sw(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
     (void)self;
-    static char *names[] = {"kdist", "pressure_layer", "pressure_level", "temperature_layer", "gases", "clip", "num_threads",
-                            "rayleigh", NULL};
+    static char *names[] = {"kdist", "pressure_layer", "pressure_level", "temperature_layer", "gases", "clip",
+                            "num_threads", "rayleigh", NULL};
     arguments_of a = {.want_tau = 1};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOOO|pip", names, &a.kdist, &a.p_lay, &a.p_lev, &a.t_lay, &a.gases,
-                                     &a.clip, &a.num_threads, &a.want_rayleigh))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOOO|pip", names, &a.kdist, &a.p_lay, &a.p_lev, &a.t_lay,
+                                     &a.gases, &a.clip, &a.num_threads, &a.want_rayleigh))
         return NULL;
     DISPATCH(call_gas_optics_sw, a.p_lay);
 }
@@ -424,8 +432,8 @@ static PyObject *cross_sections(PyObject *self, PyObject *arguments, PyObject *k
     (void)self;
     static char *names[] = {"kdist", "temperature", "pressure", "gases", "clip", "num_threads", NULL};
     arguments_of a       = {0};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOO|pi", names, &a.kdist, &a.t_lay, &a.p_lay, &a.gases, &a.clip,
-                                     &a.num_threads))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOO|pi", names, &a.kdist, &a.t_lay, &a.p_lay, &a.gases,
+                                     &a.clip, &a.num_threads))
         return NULL;
     DISPATCH(call_cross_sections, a.p_lay);
 }
@@ -452,12 +460,12 @@ typedef struct {
 static PyObject *solve_lw(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
     (void)self;
-    static char     *names[] = {"tau", "lay_source", "lev_source", "sfc_source", "emissivity", "top_first", "sfc_jacobian",
-                                "down_toa", "n_angles", "diffusivity", "num_threads", "by_g", NULL};
+    static char     *names[] = {"tau", "lay_source", "lev_source", "sfc_source", "emissivity", "top_first",
+                                "sfc_jacobian", "down_toa", "n_angles", "diffusivity", "num_threads", "by_g", NULL};
     solver_arguments a       = {.sfc_jacobian = Py_None, .down_toa = Py_None, .n_angles = 1};
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOOOp|OOidip", names, &a.tau, &a.lay_source, &a.lev_source,
-                                     &a.sfc_source, &a.emissivity, &a.top_first, &a.sfc_jacobian, &a.down_toa, &a.n_angles,
-                                     &a.diffusivity, &a.num_threads, &a.want_by_g))
+                                     &a.sfc_source, &a.emissivity, &a.top_first, &a.sfc_jacobian, &a.down_toa,
+                                     &a.n_angles, &a.diffusivity, &a.num_threads, &a.want_by_g))
         return NULL;
     DISPATCH(call_solve_lw, a.tau);
 }
@@ -465,8 +473,9 @@ static PyObject *solve_lw(PyObject *self, PyObject *arguments, PyObject *keyword
 static PyObject *solve_sw(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
     (void)self;
-    static char     *names[] = {"tau", "ssa", "asymmetry", "mu0", "toa_source", "albedo_direct", "albedo_diffuse", "top_first",
-                                "num_threads", "by_g", NULL};
+    static char *names[] = {
+        "tau", "ssa", "asymmetry", "mu0", "toa_source", "albedo_direct", "albedo_diffuse", "top_first", "num_threads",
+        "by_g", NULL};
     solver_arguments a       = {.want_direct = 1};
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOOOOOp|ip", names, &a.tau, &a.ssa, &a.asymmetry, &a.mu0,
                                      &a.toa_source, &a.albedo_direct, &a.albedo_diffuse, &a.top_first, &a.num_threads,
@@ -501,11 +510,16 @@ static PyObject *heating_rate(PyObject *self, PyObject *arguments)
 #define KEYWORDS METH_VARARGS | METH_KEYWORDS
 
 static PyMethodDef methods[] = {
-    {"radiation_fluxes_lw", SG_METHOD(fluxes_lw), KEYWORDS, "Longwave fluxes of columns; see simgraft.radiation.kernel."},
-    {"radiation_fluxes_sw", SG_METHOD(fluxes_sw), KEYWORDS, "Shortwave fluxes of columns; see simgraft.radiation.kernel."},
-    {"radiation_gas_optics_lw", SG_METHOD(gas_optics_lw), KEYWORDS, "Longwave gas optics; see simgraft.radiation.kernel."},
-    {"radiation_gas_optics_sw", SG_METHOD(gas_optics_sw), KEYWORDS, "Shortwave gas optics; see simgraft.radiation.kernel."},
-    {"radiation_cross_sections", SG_METHOD(cross_sections), KEYWORDS, "Optics per molecule; see simgraft.radiation.kernel."},
+    {"radiation_fluxes_lw", SG_METHOD(fluxes_lw), KEYWORDS,
+     "Longwave fluxes of columns; see simgraft.radiation.kernel."},
+    {"radiation_fluxes_sw", SG_METHOD(fluxes_sw), KEYWORDS,
+     "Shortwave fluxes of columns; see simgraft.radiation.kernel."},
+    {"radiation_gas_optics_lw", SG_METHOD(gas_optics_lw), KEYWORDS,
+     "Longwave gas optics; see simgraft.radiation.kernel."},
+    {"radiation_gas_optics_sw", SG_METHOD(gas_optics_sw), KEYWORDS,
+     "Shortwave gas optics; see simgraft.radiation.kernel."},
+    {"radiation_cross_sections", SG_METHOD(cross_sections), KEYWORDS,
+     "Optics per molecule; see simgraft.radiation.kernel."},
     {"radiation_solve_lw", SG_METHOD(solve_lw), KEYWORDS, "Longwave solver; see simgraft.radiation.kernel."},
     {"radiation_solve_sw", SG_METHOD(solve_sw), KEYWORDS, "Shortwave solver; see simgraft.radiation.kernel."},
     {"radiation_heating_rate", heating_rate, METH_VARARGS, "radiation_heating_rate(pressure_level, up, down) -> K s-1"},

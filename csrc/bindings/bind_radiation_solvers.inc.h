@@ -29,8 +29,8 @@ static int SG_TYPED(call_solve_lw)(const solver_arguments *a, holder *h, PyObjec
     sg_lw_angles angles = {a->n_angles, a->diffusivity};
     sg_status    status;
     Py_BEGIN_ALLOW_THREADS
-    status = SG_TYPED(sg_radiation_solve_lw)(n_col, n_lay, (size_t)sg_dim(&h->dims, "n_g"), a->top_first, tau, lay, lev, sfc,
-                                             jacobian, emissivity, toa, angles, work, &fluxes, &error);
+    status = SG_TYPED(sg_radiation_solve_lw)(n_col, n_lay, (size_t)sg_dim(&h->dims, "n_g"), a->top_first, tau, lay, lev,
+                                             sfc, jacobian, emissivity, toa, angles, work, &fluxes, &error);
     Py_END_ALLOW_THREADS
     sg_free(work.workspace);
     return SG_TYPED(finish)(status, &error, NULL, result);
@@ -42,9 +42,11 @@ static int SG_TYPED(call_solve_sw)(const solver_arguments *a, holder *h, PyObjec
     sg_error error  = {0};
     sg_poll  poll   = sg_python_poll(Py_None);
     const real *tau, *ssa, *asymmetry = NULL, *mu0, *toa, *direct, *diffuse;
-    if (!(tau = input(h, a->tau, "tau", "n_col n_lay n_g", 0)) || !(ssa = input(h, a->ssa, "ssa", "n_col n_lay n_g", 0)) ||
+    if (!(tau = input(h, a->tau, "tau", "n_col n_lay n_g", 0)) ||
+        !(ssa = input(h, a->ssa, "ssa", "n_col n_lay n_g", 0)) ||
         (a->asymmetry != Py_None && !(asymmetry = input(h, a->asymmetry, "asymmetry", "n_col n_lay n_g", 0))) ||
-        !(mu0 = input(h, a->mu0, "mu0", "n_col", 0)) || !(toa = input(h, a->toa_source, "toa_source", "n_col n_g", 0)) ||
+        !(mu0 = input(h, a->mu0, "mu0", "n_col", 0)) ||
+        !(toa = input(h, a->toa_source, "toa_source", "n_col n_g", 0)) ||
         !(direct = input(h, a->albedo_direct, "albedo_direct", "n_col", 0)) ||
         !(diffuse = input(h, a->albedo_diffuse, "albedo_diffuse", "n_col", 0)))
         return -1;
@@ -61,8 +63,8 @@ static int SG_TYPED(call_solve_sw)(const solver_arguments *a, holder *h, PyObjec
         return -1;
     sg_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = SG_TYPED(sg_radiation_solve_sw)(n_col, n_lay, (size_t)sg_dim(&h->dims, "n_g"), a->top_first, tau, ssa, asymmetry,
-                                             mu0, toa, direct, diffuse, work, &fluxes, &error);
+    status = SG_TYPED(sg_radiation_solve_sw)(n_col, n_lay, (size_t)sg_dim(&h->dims, "n_g"), a->top_first, tau, ssa,
+                                             asymmetry, mu0, toa, direct, diffuse, work, &fluxes, &error);
     Py_END_ALLOW_THREADS
     sg_free(work.workspace);
     return SG_TYPED(finish)(status, &error, NULL, result);

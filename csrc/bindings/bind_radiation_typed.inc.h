@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The typed part of bind_radiation.c, included once per precision with real, SG_TYPED and NPY_REAL. Functions return 0, or -1
- * with an exception set. */
+/* The typed part of bind_radiation.c, included once per precision with real, SG_TYPED and NPY_REAL. Functions return
+ * 0, or -1 with an exception set. */
 
 /* Columns of a call. numbers holds the concentrations that are plain numbers, one per gas. */
 typedef struct SG_TYPED(columns_of) {
@@ -64,7 +64,8 @@ fail:
 
 static int SG_TYPED(read_columns)(const arguments_of *a, holder *h, SG_TYPED(columns_of) *c)
 {
-    if (!(c->kdist = kdist_of(a->kdist)) || !(c->columns.p_lay = input(h, a->p_lay, "pressure_layer", "n_col n_lay", 0)) ||
+    if (!(c->kdist = kdist_of(a->kdist)) ||
+        !(c->columns.p_lay = input(h, a->p_lay, "pressure_layer", "n_col n_lay", 0)) ||
         !(c->columns.p_lev = input(h, a->p_lev, "pressure_level", "n_col n_lay+1", 0)) ||
         !(c->columns.t_lay = input(h, a->t_lay, "temperature_layer", "n_col n_lay", 0)))
         return -1;
@@ -109,7 +110,8 @@ static int SG_TYPED(rows_in)(PyObject *object, const char *name, size_t n_row, s
     return 0;
 }
 
-static sg_status SG_TYPED(call_optics)(void *context, const SG_TYPED(sg_optics_block) *block, void *scratch, sg_error *error)
+static sg_status SG_TYPED(call_optics)(void *context, const SG_TYPED(sg_optics_block) *block, void *scratch,
+                                       sg_error *error)
 {
     (void)scratch, (void)error;
     const SG_TYPED(callable_slot) *slot = context;
@@ -123,8 +125,10 @@ static sg_status SG_TYPED(call_optics)(void *context, const SG_TYPED(sg_optics_b
     if (both && (!PyTuple_Check(both) || PyTuple_GET_SIZE(both) != 2))
         PyErr_Format(PyExc_TypeError, "optics: expected a tuple of two arrays, got %.100s", Py_TYPE(both)->tp_name);
     else if (both)
-        ok = SG_TYPED(rows_in)(PyTuple_GET_ITEM(both, 0), "optics()[0]", block->n_row, slot->n_g, block->g_stride, block->tau) == 0 &&
-             SG_TYPED(rows_in)(PyTuple_GET_ITEM(both, 1), "optics()[1]", block->n_row, slot->n_g, block->g_stride, block->second) == 0;
+        ok = SG_TYPED(rows_in)(PyTuple_GET_ITEM(both, 0), "optics()[0]", block->n_row, slot->n_g, block->g_stride,
+                               block->tau) == 0 &&
+             SG_TYPED(rows_in)(PyTuple_GET_ITEM(both, 1), "optics()[1]", block->n_row, slot->n_g, block->g_stride,
+                               block->second) == 0;
     Py_XDECREF(both);
     Py_XDECREF(vmr);
     Py_XDECREF(dry);
@@ -155,8 +159,8 @@ static int SG_TYPED(optics_of)(const arguments_of *a, const sg_kdist *kdist, SG_
 /* ---- calls ---- */
 
 /* Workspace for the call and Ctrl-C; released by the caller with sg_free(work.workspace). */
-static sg_work SG_TYPED(make_work)(const sg_kdist *kdist, size_t n_col, size_t n_lay, const SG_TYPED(sg_optics_slot) *slot,
-                                   int num_threads, sg_poll *poll)
+static sg_work SG_TYPED(make_work)(const sg_kdist *kdist, size_t n_col, size_t n_lay,
+                                   const SG_TYPED(sg_optics_slot) *slot, int num_threads, sg_poll *poll)
 {
     sg_work work = {.num_threads = num_threads, .poll = poll};
     work.bytes   = SG_TYPED(sg_radiation_workspace_bytes)(kdist, n_col, n_lay, slot, num_threads);
@@ -202,7 +206,8 @@ static int SG_TYPED(call_fluxes_lw)(const arguments_of *a, holder *h, PyObject *
     sg_lw_angles angles = {a->n_angles, a->diffusivity};
     sg_status    status;
     Py_BEGIN_ALLOW_THREADS
-    status = SG_TYPED(sg_radiation_fluxes_lw)(c.kdist, &c.columns, emissivity, angles, slot, work, &range, &fluxes, &error);
+    status = SG_TYPED(sg_radiation_fluxes_lw)(c.kdist, &c.columns, emissivity, angles, slot, work, &range, &fluxes,
+                                              &error);
     Py_END_ALLOW_THREADS
     failed = SG_TYPED(finish)(status, &error, &range, result);
 done:
@@ -241,7 +246,8 @@ static int SG_TYPED(call_fluxes_sw)(const arguments_of *a, holder *h, PyObject *
         goto done;
     sg_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = SG_TYPED(sg_radiation_fluxes_sw)(c.kdist, &c.columns, mu0, tsi, direct, diffuse, slot, work, &range, &fluxes, &error);
+    status = SG_TYPED(sg_radiation_fluxes_sw)(c.kdist, &c.columns, mu0, tsi, direct, diffuse, slot, work, &range,
+                                              &fluxes, &error);
     Py_END_ALLOW_THREADS
     failed = SG_TYPED(finish)(status, &error, &range, result);
 done:
@@ -338,7 +344,8 @@ static int SG_TYPED(call_cross_sections)(const arguments_of *a, holder *h, PyObj
         goto done;
     sg_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = SG_TYPED(sg_radiation_cross_sections)(c.kdist, n_row, t, p, c.gas, work, &range, absorption, second, &error);
+    status = SG_TYPED(sg_radiation_cross_sections)(c.kdist, n_row, t, p, c.gas, work, &range, absorption, second,
+                                                   &error);
     Py_END_ALLOW_THREADS
     failed = SG_TYPED(finish)(status, &error, &range, result);
 done:

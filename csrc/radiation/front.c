@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The front end: checks what comes in, cuts columns into blocks, hands blocks to threads and calls the kernels. Written once
- * for both precisions in front.inc.h. */
+/* The front end: checks what comes in, cuts columns into blocks, hands blocks to threads and calls the kernels.
+ * Written once for both precisions in front.inc.h. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,8 @@
 #include "base/threads.h"
 #include "radiation/kernels.h"
 
-/* Cosines and weights of Gauss-Jacobi-5 quadrature for fluxes, Hogan 2023, doi:10.1002/qj.4598, one row per number of angles. */
+/* Cosines and weights of Gauss-Jacobi-5 quadrature for fluxes, Hogan 2023, doi:10.1002/qj.4598, one row per number of
+ * angles. */
 static const double angle_cosine[4][4] = {
     {0.6096748751},
     {0.2509907356, 0.7908473988},
@@ -28,8 +29,8 @@ enum { BLOCK_BYTES = 1 << 21 }; /* optical properties of a block: what stays in 
 /* Elements from row to row of a block: whole segments fit behind the last g-point, and rows do not share cache sets. */
 static size_t block_stride(size_t n_g) { return sg_round_up(n_g, 16) + 16; }
 
-static sg_status check_range_value(const char *name, size_t col, size_t lay, int two, double value, double low, double high,
-                                   const char *unit, const char *what, sg_error *error)
+static sg_status check_range_value(const char *name, size_t col, size_t lay, int two, double value, double low,
+                                   double high, const char *unit, const char *what, sg_error *error)
 {
     char place[80];
     if (two)
@@ -40,9 +41,10 @@ static sg_status check_range_value(const char *name, size_t col, size_t lay, int
     if (!isfinite(value))
         status = sg_fail(error, SG_ERR_NOT_FINITE, NULL, "%s is %s", place, isnan(value) ? "NaN" : "infinite");
     else
-        status = sg_fail(error, SG_ERR_DOMAIN, NULL,
-                         "%s = %.7g%s lies outside %s (%.6g to %.6g%s); pass out_of_range=\"clip\" to clip and count instead",
-                         place, value, unit, what, low, high, unit);
+        status = sg_fail(
+            error, SG_ERR_DOMAIN, NULL,
+            "%s = %.7g%s lies outside %s (%.6g to %.6g%s); pass out_of_range=\"clip\" to clip and count instead", place,
+            value, unit, what, low, high, unit);
     if (error)
         snprintf(error->argument, sizeof error->argument, "%s", name);
     return status;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The typed part of front.c, included once per precision with real, SG_TYPED, PICK (kernel table of the instruction set in use)
- * and PRECISION (index of the tables). */
+/* The typed part of front.c, included once per precision with real, SG_TYPED, PICK (kernel table of the instruction
+ * set in use) and PRECISION (index of the tables). */
 
-/* ---------------------------------------------------------------------------------------------------------- checks */
+/* --------------------------------------------------------------------------------------------------------- checks */
 
 /* Values of (n_col, n_in) with strides must lie in [low, high]. Clipping is done where they are read. */
 static sg_status SG_TYPED(check_values)(const char *name, size_t n_col, size_t n_in, const real *x, size_t col_stride,
@@ -53,12 +53,14 @@ static sg_status SG_TYPED(check_levels)(const SG_TYPED(sg_columns) *in, int *top
         const real *p = in->p_lev + c * n_lev;
         for (size_t l = 0; l < n_lev; l++) {
             if (!(p[l] >= 0 && isfinite(p[l])))
-                return sg_fail(error, SG_ERR_VALUE, "pressure_level", "element [%zu, %zu] is %.7g Pa", c, l, (double)p[l]);
+                return sg_fail(error, SG_ERR_VALUE, "pressure_level", "element [%zu, %zu] is %.7g Pa", c, l,
+                               (double)p[l]);
             if (l && !(*top_first ? p[l] > p[l - 1] : p[l] < p[l - 1]))
-                return sg_fail(error, SG_ERR_VALUE, "pressure_level",
-                               "elements [%zu, %zu] and [%zu, %zu] are %.7g and %.7g Pa, expected strictly %s pressures in "
-                               "every column", c, l - 1, c, l, (double)p[l - 1], (double)p[l],
-                               *top_first ? "increasing" : "decreasing");
+                return sg_fail(
+                    error, SG_ERR_VALUE, "pressure_level",
+                    "elements [%zu, %zu] and [%zu, %zu] are %.7g and %.7g Pa, expected strictly %s pressures in "
+                    "every column",
+                    c, l - 1, c, l, (double)p[l - 1], (double)p[l], *top_first ? "increasing" : "decreasing");
         }
     }
     return SG_OK;
@@ -73,39 +75,39 @@ static sg_status SG_TYPED(check_gases)(const sg_kdist *kdist, size_t n_col, size
         if (gas[i].vmr) {
             char name[64];
             snprintf(name, sizeof name, "gases[\"%s\"]", kdist->gas_name[i]);
-            SG_TRY(SG_TYPED(check_values)(name, n_col, n_lay, gas[i].vmr, gas[i].col_stride, gas[i].lay_stride, 0, 1, "",
-                                          "the range of mole fractions", range->clip, &range->n_gas, error));
+            SG_TRY(SG_TYPED(check_values)(name, n_col, n_lay, gas[i].vmr, gas[i].col_stride, gas[i].lay_stride, 0, 1,
+                                          "", "the range of mole fractions", range->clip, &range->n_gas, error));
         }
     return SG_OK;
 }
 
-static sg_status SG_TYPED(check_columns)(const sg_kdist *kdist, const SG_TYPED(sg_columns) *in, int shortwave, int surface,
-                                         sg_range *range, int *top_first, sg_error *error)
+static sg_status SG_TYPED(check_columns)(const sg_kdist *kdist, const SG_TYPED(sg_columns) *in, int shortwave,
+                                         int surface, sg_range *range, int *top_first, sg_error *error)
 {
     if (!kdist->shortwave != !shortwave)
-        return sg_fail(error, SG_ERR_VALUE, "kdist", "is a %s table, expected a %s one", kdist->shortwave ? "shortwave" : "longwave",
-                       shortwave ? "shortwave" : "longwave");
+        return sg_fail(error, SG_ERR_VALUE, "kdist", "is a %s table, expected a %s one",
+                       kdist->shortwave ? "shortwave" : "longwave", shortwave ? "shortwave" : "longwave");
     if (in->n_lay < 1)
         return sg_fail(error, SG_ERR_VALUE, "n_lay", "expected at least one layer");
     const char *table = "the table";
     size_t      n_col = in->n_col, n_lay = in->n_lay;
     SG_TRY(SG_TYPED(check_levels)(in, top_first, error));
-    SG_TRY(SG_TYPED(check_values)("temperature_layer", n_col, n_lay, in->t_lay, n_lay, 1, kdist->temp_min, kdist->temp_max,
-                                  " K", table, range->clip, &range->n_temperature, error));
-    SG_TRY(SG_TYPED(check_values)("pressure_layer", n_col, n_lay, in->p_lay, n_lay, 1, kdist->press_min, kdist->press_max,
-                                  " Pa", table, range->clip, &range->n_pressure, error));
+    SG_TRY(SG_TYPED(check_values)("temperature_layer", n_col, n_lay, in->t_lay, n_lay, 1, kdist->temp_min,
+                                  kdist->temp_max, " K", table, range->clip, &range->n_temperature, error));
+    SG_TRY(SG_TYPED(check_values)("pressure_layer", n_col, n_lay, in->p_lay, n_lay, 1, kdist->press_min,
+                                  kdist->press_max, " Pa", table, range->clip, &range->n_pressure, error));
     if (!shortwave && in->t_lev)
         SG_TRY(SG_TYPED(check_values)("temperature_level", n_col, n_lay + 1, in->t_lev, n_lay + 1, 1, kdist->temp_min,
                                       kdist->temp_max, " K", table, range->clip, &range->n_temperature, error));
     if (surface && !in->t_sfc)
         return sg_fail(error, SG_ERR_VALUE, "temperature_surface", "is missing");
     if (surface)
-        SG_TRY(SG_TYPED(check_values)("temperature_surface", n_col, 1, in->t_sfc, 1, 0, kdist->temp_min, kdist->temp_max, " K",
-                                      table, range->clip, &range->n_temperature, error));
+        SG_TRY(SG_TYPED(check_values)("temperature_surface", n_col, 1, in->t_sfc, 1, 0, kdist->temp_min,
+                                      kdist->temp_max, " K", table, range->clip, &range->n_temperature, error));
     return SG_TYPED(check_gases)(kdist, n_col, n_lay, in->gas, range, error);
 }
 
-/* ----------------------------------------------------------------------------------------------- blocks and workspace */
+/* ------------------------------------------------------------------------------------------- blocks and workspace */
 
 /* What one thread works with. */
 typedef struct SG_TYPED(space) {
@@ -227,10 +229,12 @@ static int SG_TYPED(run_block)(void *context, size_t block, int thread)
     const SG_TYPED(plan)      *plan  = &item->call->plan;
     SG_TYPED(space)           *space = SG_TYPED(space_of)(item->call, thread);
     size_t    first = block * plan->n_block_col, left = plan->n_col - first;
-    sg_status status = item->body(item->call, space, first, left < plan->n_block_col ? left : plan->n_block_col, &space->error);
+    sg_status status =
+        item->body(item->call, space, first, left < plan->n_block_col ? left : plan->n_block_col, &space->error);
     /* Thread 0 is the caller's, the only one that may poll. */
     if (status == SG_OK && thread == 0 && sg_poll_due(item->poll, (double)block, (double)plan->n_block))
-        status = sg_fail(&space->error, SG_ERR_INTERRUPTED, NULL, "interrupted in block %zu of %zu", block + 1, plan->n_block);
+        status = sg_fail(&space->error, SG_ERR_INTERRUPTED, NULL, "interrupted in block %zu of %zu", block + 1,
+                         plan->n_block);
     if (status != SG_OK && space->failed_block > block)
         space->failed_block = block;
     return (int)status;
@@ -242,7 +246,8 @@ static sg_status SG_TYPED(run)(SG_TYPED(call) *call, SG_TYPED(block_body) body, 
     SG_TYPED(plan) *plan = &call->plan;
     size_t          need = plan->thread_bytes * (size_t)plan->n_thread;
     if (!work.workspace || work.bytes < need)
-        return sg_fail(error, SG_ERR_VALUE, "workspace", "expected %zu bytes, got %zu", need, work.workspace ? work.bytes : 0);
+        return sg_fail(error, SG_ERR_VALUE, "workspace", "expected %zu bytes, got %zu", need,
+                       work.workspace ? work.bytes : 0);
     call->workspace = work.workspace;
     for (int thread = 0; thread < plan->n_thread; thread++) {
         SG_TYPED(space) *space = SG_TYPED(space_of)(call, thread);
@@ -263,15 +268,15 @@ static sg_status SG_TYPED(run)(SG_TYPED(call) *call, SG_TYPED(block_body) body, 
     return status;
 }
 
-/* ---------------------------------------------------------------------------------------------------- filling a block */
+/* ------------------------------------------------------------------------------------------------ filling a block */
 
 static real SG_TYPED(clip)(real x, double low, double high)
 {
     return x < (real)low ? (real)low : x > (real)high ? (real)high : x;
 }
 
-/* Molecules of dry air per area in a layer of pressure thickness dp with water vapour q [molecule cm-2]: hydrostatic balance,
- * the mass of moist air per mole of dry air being m_dry + q m_h2o. */
+/* Molecules of dry air per area in a layer of pressure thickness dp with water vapour q [molecule cm-2]: hydrostatic
+ * balance, the mass of moist air per mole of dry air being m_dry + q m_h2o. */
 static real SG_TYPED(dry_air)(real dp, real q)
 {
     const real per_pascal = (real)(10 * SG_AVOGADRO / (1000 * 100 * SG_GRAVITY));
@@ -300,7 +305,8 @@ static void SG_TYPED(read_block)(const SG_TYPED(call) *call, SG_TYPED(space) *sp
         for (size_t j = 0; j < n; j++)
             for (size_t l = 0; l < n_lay; l++)
                 rows[l * n + j] = SG_TYPED(clip)(
-                    gas.vmr[space->column[j] * gas.col_stride + (call->top_first ? l : n_lay - 1 - l) * gas.lay_stride], 0, 1);
+                    gas.vmr[space->column[j] * gas.col_stride + (call->top_first ? l : n_lay - 1 - l) * gas.lay_stride],
+                    0, 1);
     }
     const real *q = space->vmr + (kdist->h2o - 1) * n_row;
     for (size_t j = 0; j < n; j++)
@@ -321,16 +327,17 @@ static sg_status SG_TYPED(fill_optics)(const SG_TYPED(call) *call, SG_TYPED(spac
 
 /* ---- the table kernel as a slot ---- */
 
-static sg_status SG_TYPED(table_optics)(void *context, const SG_TYPED(sg_optics_block) *block, void *scratch, sg_error *error)
+static sg_status SG_TYPED(table_optics)(void *context, const SG_TYPED(sg_optics_block) *block, void *scratch,
+                                        sg_error *error)
 {
     (void)error;
     const sg_kdist                     *kdist   = context;
     const SG_TYPED(sg_optics_kernels) *kernels = PICK(sg_radiation_optics);
     for (size_t l = 0; l < block->n_lay; l++) {
         size_t row = l * block->n_col;
-        kernels->cells(kdist, block->n_col, block->t_lay + row, block->p_lay + row, block->col_dry + row, block->vmr + row,
-                       block->n_row, block->g_stride, block->tau + row * block->g_stride, block->second + row * block->g_stride,
-                       scratch);
+        kernels->cells(kdist, block->n_col, block->t_lay + row, block->p_lay + row, block->col_dry + row,
+                       block->vmr + row, block->n_row, block->g_stride, block->tau + row * block->g_stride,
+                       block->second + row * block->g_stride, scratch);
     }
     return SG_OK;
 }
@@ -341,7 +348,7 @@ SG_TYPED(sg_optics_slot) SG_TYPED(sg_radiation_table_slot)(const sg_kdist *kdist
                                       PICK(sg_radiation_optics)->scratch_bytes(kdist)};
 }
 
-/* ---------------------------------------------------------------------------------------------------- Planck sources */
+/* ------------------------------------------------------------------------------------------------- Planck sources */
 
 static SG_TYPED(sg_planck_point) SG_TYPED(planck_point)(const sg_kdist *kdist, real t)
 {
@@ -364,12 +371,13 @@ static void SG_TYPED(level_temperatures)(size_t n_lay, size_t n, const real *p /
     }
     size_t last  = n_lay - 1;
     t_lev[0]     = t[0] + (p_lev[0] - p[0]) * (t[n] - t[0]) / (p[n] - p[0]);
-    t_lev[n_lay] = t[last * n] + (p_lev[(ptrdiff_t)n_lay * p_lev_stride] - p[last * n]) * (t[last * n] - t[(last - 1) * n]) /
-                                     (p[last * n] - p[(last - 1) * n]);
+    t_lev[n_lay] = t[last * n] + (p_lev[(ptrdiff_t)n_lay * p_lev_stride] - p[last * n]) *
+                                     (t[last * n] - t[(last - 1) * n]) / (p[last * n] - p[(last - 1) * n]);
 }
 
 /* Column j of the block as the longwave solver wants it, sources from Planck fractions. */
-static SG_TYPED(sg_lw_column) SG_TYPED(lw_column_of)(const SG_TYPED(call) *call, SG_TYPED(space) *space, size_t n, size_t j)
+static SG_TYPED(sg_lw_column) SG_TYPED(lw_column_of)(const SG_TYPED(call) *call, SG_TYPED(space) *space, size_t n,
+                                                     size_t j)
 {
     const sg_kdist             *kdist = call->kdist;
     const SG_TYPED(sg_columns) *in    = call->in;
@@ -377,8 +385,8 @@ static SG_TYPED(sg_lw_column) SG_TYPED(lw_column_of)(const SG_TYPED(call) *call,
     ptrdiff_t                   step  = call->top_first ? 1 : -1;
     if (in->t_lev)
         for (size_t l = 0; l <= n_lay; l++)
-            space->t_lev[l] = SG_TYPED(clip)(in->t_lev[c * (n_lay + 1) + (call->top_first ? l : n_lay - l)], kdist->temp_min,
-                                             kdist->temp_max);
+            space->t_lev[l] = SG_TYPED(clip)(in->t_lev[c * (n_lay + 1) + (call->top_first ? l : n_lay - l)],
+                                             kdist->temp_min, kdist->temp_max);
     else
         SG_TYPED(level_temperatures)(n_lay, n, space->p + j, space->t + j, in->p_lev + c * (n_lay + 1) + start, step,
                                      space->t_lev);
@@ -408,7 +416,7 @@ static SG_TYPED(sg_lw_column) SG_TYPED(lw_column_of)(const SG_TYPED(call) *call,
     };
 }
 
-/* ------------------------------------------------------------------------------------------------------- fluxes, longwave */
+/* ----------------------------------------------------------------------------------------------- fluxes, longwave */
 
 /* Where the fluxes of column c begin, at the top, and the step downwards. */
 #define FLUX_AT(array, c, row) ((array) ? (array) + ((c) * n_lev + start) * (row) : NULL)
@@ -464,9 +472,10 @@ static sg_status SG_TYPED(fluxes_lw_block)(const SG_TYPED(call) *call, SG_TYPED(
     return SG_OK;
 }
 
-sg_status SG_TYPED(sg_radiation_fluxes_lw)(const sg_kdist *kdist, const SG_TYPED(sg_columns) *columns, const real *emissivity,
-                                           sg_lw_angles angles, const SG_TYPED(sg_optics_slot) *slot, sg_work work,
-                                           sg_range *range, const SG_TYPED(sg_fluxes) *fluxes, sg_error *error)
+sg_status SG_TYPED(sg_radiation_fluxes_lw)(const sg_kdist *kdist, const SG_TYPED(sg_columns) *columns,
+                                           const real *emissivity, sg_lw_angles angles,
+                                           const SG_TYPED(sg_optics_slot) *slot, sg_work work, sg_range *range,
+                                           const SG_TYPED(sg_fluxes) *fluxes, sg_error *error)
 {
     SG_TYPED(sg_optics_slot) table = SG_TYPED(sg_radiation_table_slot)(kdist);
     SG_TYPED(call)           call  = {.kdist      = kdist,
@@ -482,7 +491,7 @@ sg_status SG_TYPED(sg_radiation_fluxes_lw)(const sg_kdist *kdist, const SG_TYPED
     return SG_TYPED(run)(&call, SG_TYPED(fluxes_lw_block), work, error);
 }
 
-/* ------------------------------------------------------------------------------------------------------ fluxes, shortwave */
+/* ---------------------------------------------------------------------------------------------- fluxes, shortwave */
 
 static void SG_TYPED(place_sw)(const SG_TYPED(call) *call, size_t c, SG_TYPED(sg_sw_column) *column)
 {
@@ -502,7 +511,8 @@ static void SG_TYPED(place_sw)(const SG_TYPED(call) *call, size_t c, SG_TYPED(sg
 /* No sun: all fluxes of the column are zero. */
 static void SG_TYPED(night)(const SG_TYPED(sg_fluxes) *fluxes, size_t c, size_t n_lev, size_t n_g)
 {
-    real *const broadband[] = {fluxes->up, fluxes->down, fluxes->direct}, *const by_g[] = {fluxes->up_g, fluxes->down_g};
+    real *const broadband[] = {fluxes->up, fluxes->down, fluxes->direct};
+    real *const by_g[]      = {fluxes->up_g, fluxes->down_g};
     for (size_t i = 0; i < 3; i++)
         if (broadband[i])
             memset(broadband[i] + c * n_lev, 0, n_lev * sizeof(real));
@@ -542,8 +552,8 @@ static sg_status SG_TYPED(fluxes_sw_block)(const SG_TYPED(call) *call, SG_TYPED(
     return SG_OK;
 }
 
-static sg_status SG_TYPED(check_sun)(size_t n_col, const real *mu0, const real *albedo_direct, const real *albedo_diffuse,
-                                     sg_error *error)
+static sg_status SG_TYPED(check_sun)(size_t n_col, const real *mu0, const real *albedo_direct,
+                                     const real *albedo_diffuse, sg_error *error)
 {
     SG_TRY(SG_TYPED(check_property)("mu0", n_col, mu0, -1, 1, "", error));
     SG_TRY(SG_TYPED(check_property)("albedo_direct", n_col, albedo_direct, 0, 1, "", error));
@@ -573,7 +583,7 @@ sg_status SG_TYPED(sg_radiation_fluxes_sw)(const sg_kdist *kdist, const SG_TYPED
     return SG_TYPED(run)(&call, SG_TYPED(fluxes_sw_block), work, error);
 }
 
-/* -------------------------------------------------------------------------------------------------------- gas optics */
+/* ----------------------------------------------------------------------------------------------------- gas optics */
 
 /* Copies rows of the block to (n_col, n_lay, n_g). */
 static void SG_TYPED(write_rows)(const SG_TYPED(call) *call, size_t first, size_t n, const real *rows, real *out)
@@ -602,7 +612,8 @@ static sg_status SG_TYPED(optics_lw_block)(const SG_TYPED(call) *call, SG_TYPED(
         size_t                 c      = first + j;
         SG_TYPED(sg_lw_column) column = SG_TYPED(lw_column_of)(call, space, n, j);
         column.lay_stride = column.lev_stride = call->top_first ? (ptrdiff_t)n_g : -(ptrdiff_t)n_g;
-        size_t top_lay = c * n_lay + (call->top_first ? 0 : n_lay - 1), top_lev = c * (n_lay + 1) + (call->top_first ? 0 : n_lay);
+        size_t top_lay = c * n_lay + (call->top_first ? 0 : n_lay - 1);
+        size_t top_lev = c * (n_lay + 1) + (call->top_first ? 0 : n_lay);
         call->solver->sources(&column, out->lay_source ? out->lay_source + top_lay * n_g : NULL,
                               out->lev_source ? out->lev_source + top_lev * n_g : NULL,
                               out->sfc_source ? out->sfc_source + c * n_g : NULL,
@@ -616,8 +627,9 @@ sg_status SG_TYPED(sg_radiation_gas_optics_lw)(const sg_kdist *kdist, const SG_T
 {
     SG_TYPED(sg_optics_slot) table = SG_TYPED(sg_radiation_table_slot)(kdist);
     SG_TYPED(call)           call  = {
-                   .kdist = kdist, .in = columns, .slot = &table, .solver = PICK(sg_radiation_solver), .optics_lw = optics};
-    SG_TRY(SG_TYPED(check_columns)(kdist, columns, 0, optics->sfc_source || optics->sfc_jacobian, range, &call.top_first, error));
+        .kdist = kdist, .in = columns, .slot = &table, .solver = PICK(sg_radiation_solver), .optics_lw = optics};
+    SG_TRY(SG_TYPED(check_columns)(kdist, columns, 0, optics->sfc_source || optics->sfc_jacobian, range,
+                                   &call.top_first, error));
     call.plan = SG_TYPED(make_plan)(kdist, columns->n_col, columns->n_lay, NULL, work.num_threads);
     return SG_TYPED(run)(&call, SG_TYPED(optics_lw_block), work, error);
 }
@@ -631,7 +643,8 @@ static sg_status SG_TYPED(optics_sw_block)(const SG_TYPED(call) *call, SG_TYPED(
     SG_TYPED(read_block)(call, space, n);
     SG_TRY(SG_TYPED(fill_optics)(call, space, n, error));
     SG_TYPED(write_rows)(call, first, n, space->second, out->tau_rayleigh);
-    const real least = PRECISION ? (real)4.4501477170144028e-308 : (real)2.3509887e-38f; /* twice the smallest normal number */
+    const real least =
+        PRECISION ? (real)4.4501477170144028e-308 : (real)2.3509887e-38f; /* twice the smallest normal number */
     for (size_t row = 0; row < call->in->n_lay * n; row++) {
         real *tau = space->tau + row * call->plan.stride, *scattering = space->second + row * call->plan.stride;
         for (size_t g = 0; g < call->kdist->n_g; g++) {
@@ -650,7 +663,7 @@ sg_status SG_TYPED(sg_radiation_gas_optics_sw)(const sg_kdist *kdist, const SG_T
 {
     SG_TYPED(sg_optics_slot) table = SG_TYPED(sg_radiation_table_slot)(kdist);
     SG_TYPED(call)           call  = {
-                   .kdist = kdist, .in = columns, .slot = &table, .solver = PICK(sg_radiation_solver), .optics_sw = optics};
+        .kdist = kdist, .in = columns, .slot = &table, .solver = PICK(sg_radiation_solver), .optics_sw = optics};
     SG_TRY(SG_TYPED(check_columns)(kdist, columns, 1, 0, range, &call.top_first, error));
     call.plan = SG_TYPED(make_plan)(kdist, columns->n_col, columns->n_lay, NULL, work.num_threads);
     return SG_TYPED(run)(&call, SG_TYPED(optics_sw_block), work, error);
@@ -658,8 +671,8 @@ sg_status SG_TYPED(sg_radiation_gas_optics_sw)(const sg_kdist *kdist, const SG_T
 
 /* ---- cross-sections of single cells ---- */
 
-static sg_status SG_TYPED(cross_sections_block)(const SG_TYPED(call) *call, SG_TYPED(space) *space, size_t first, size_t n,
-                                                sg_error *error)
+static sg_status SG_TYPED(cross_sections_block)(const SG_TYPED(call) *call, SG_TYPED(space) *space, size_t first,
+                                                size_t n, sg_error *error)
 {
     /* An amount of air as in a real layer keeps float in range; a power of two leaves the digits alone. */
     const real amount = (real)0x1p80, per_amount = (real)0x1p-80;
@@ -670,7 +683,8 @@ static sg_status SG_TYPED(cross_sections_block)(const SG_TYPED(call) *call, SG_T
         space->p[j]       = SG_TYPED(clip)(in->p_lay[first + j], kdist->press_min, kdist->press_max);
         space->col_dry[j] = amount;
         for (size_t i = 0; i < kdist->n_gas; i++)
-            space->vmr[i * n + j] = in->gas[i].vmr ? SG_TYPED(clip)(in->gas[i].vmr[(first + j) * in->gas[i].col_stride], 0, 1) : 0;
+            space->vmr[i * n + j] =
+                in->gas[i].vmr ? SG_TYPED(clip)(in->gas[i].vmr[(first + j) * in->gas[i].col_stride], 0, 1) : 0;
     }
     SG_TRY(SG_TYPED(fill_optics)(call, space, n, error));
     for (size_t j = 0; j < n; j++)
@@ -683,8 +697,8 @@ static sg_status SG_TYPED(cross_sections_block)(const SG_TYPED(call) *call, SG_T
 }
 
 sg_status SG_TYPED(sg_radiation_cross_sections)(const sg_kdist *kdist, size_t n_row, const real *t, const real *p,
-                                                const SG_TYPED(sg_gas) *gas, sg_work work, sg_range *range, real *absorption,
-                                                real *second, sg_error *error)
+                                                const SG_TYPED(sg_gas) *gas, sg_work work, sg_range *range,
+                                                real *absorption, real *second, sg_error *error)
 {
     SG_TYPED(sg_optics_slot) table = SG_TYPED(sg_radiation_table_slot)(kdist);
     SG_TYPED(sg_columns)     cells = {.n_col = n_row, .n_lay = 1, .p_lay = p, .t_lay = t, .gas = gas};
@@ -703,7 +717,7 @@ sg_status SG_TYPED(sg_radiation_cross_sections)(const sg_kdist *kdist, size_t n_
     return SG_TYPED(run)(&call, SG_TYPED(cross_sections_block), work, error);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- solvers */
+/* -------------------------------------------------------------------------------------------------------- solvers */
 
 static sg_status SG_TYPED(solve_lw_block)(const SG_TYPED(call) *call, SG_TYPED(space) *space, size_t first, size_t n,
                                           sg_error *error)
@@ -731,7 +745,8 @@ static sg_status SG_TYPED(solve_lw_block)(const SG_TYPED(call) *call, SG_TYPED(s
 sg_status SG_TYPED(sg_radiation_solve_lw)(size_t n_col, size_t n_lay, size_t n_g, int top_first, const real *tau,
                                           const real *lay_source, const real *lev_source, const real *sfc_source,
                                           const real *sfc_jacobian, const real *emissivity, const real *down_toa,
-                                          sg_lw_angles angles, sg_work work, const SG_TYPED(sg_fluxes) *fluxes, sg_error *error)
+                                          sg_lw_angles angles, sg_work work, const SG_TYPED(sg_fluxes) *fluxes,
+                                          sg_error *error)
 {
     SG_TYPED(sg_lw_column) all = {.n_lay        = n_lay,
                                   .n_g          = n_g,
@@ -744,7 +759,8 @@ sg_status SG_TYPED(sg_radiation_solve_lw)(size_t n_col, size_t n_lay, size_t n_g
     SG_TYPED(call) call = {.solver = PICK(sg_radiation_solver), .top_first = top_first, .emissivity = emissivity,
                            .fluxes = fluxes, .lw = &all};
     if (n_lay < 1 || n_g < 1)
-        return sg_fail(error, SG_ERR_VALUE, "tau", "expected at least one layer and one g-point, got %zu and %zu", n_lay, n_g);
+        return sg_fail(error, SG_ERR_VALUE, "tau", "expected at least one layer and one g-point, got %zu and %zu",
+                       n_lay, n_g);
     if (fluxes->up_jacobian && !sfc_jacobian)
         return sg_fail(error, SG_ERR_VALUE, "sfc_jacobian", "is needed for the derivative of the upward flux");
     SG_TRY(SG_TYPED(check_property)("emissivity", n_col, emissivity, 0, 1, "", error));
@@ -778,9 +794,9 @@ static sg_status SG_TYPED(solve_sw_block)(const SG_TYPED(call) *call, SG_TYPED(s
 }
 
 sg_status SG_TYPED(sg_radiation_solve_sw)(size_t n_col, size_t n_lay, size_t n_g, int top_first, const real *tau,
-                                          const real *ssa, const real *asymmetry, const real *mu0, const real *toa_source,
-                                          const real *albedo_direct, const real *albedo_diffuse, sg_work work,
-                                          const SG_TYPED(sg_fluxes) *fluxes, sg_error *error)
+                                          const real *ssa, const real *asymmetry, const real *mu0,
+                                          const real *toa_source, const real *albedo_direct, const real *albedo_diffuse,
+                                          sg_work work, const SG_TYPED(sg_fluxes) *fluxes, sg_error *error)
 {
     SG_TYPED(sg_sw_column) all  = {.n_lay = n_lay, .n_g = n_g, .tau = tau, .ssa = ssa, .asymmetry = asymmetry};
     SG_TYPED(call)         call = {.solver         = PICK(sg_radiation_solver),
@@ -792,7 +808,8 @@ sg_status SG_TYPED(sg_radiation_solve_sw)(size_t n_col, size_t n_lay, size_t n_g
                                    .fluxes         = fluxes,
                                    .sw             = &all};
     if (n_lay < 1 || n_g < 1)
-        return sg_fail(error, SG_ERR_VALUE, "tau", "expected at least one layer and one g-point, got %zu and %zu", n_lay, n_g);
+        return sg_fail(error, SG_ERR_VALUE, "tau", "expected at least one layer and one g-point, got %zu and %zu",
+                       n_lay, n_g);
     SG_TRY(SG_TYPED(check_sun)(n_col, mu0, albedo_direct, albedo_diffuse, error));
     call.plan = SG_TYPED(make_plan)(NULL, n_col, n_lay, NULL, work.num_threads);
     return SG_TYPED(run)(&call, SG_TYPED(solve_sw_block), work, error);
@@ -800,8 +817,8 @@ sg_status SG_TYPED(sg_radiation_solve_sw)(size_t n_col, size_t n_lay, size_t n_g
 
 #undef FLUX_AT
 
-void SG_TYPED(sg_radiation_heating_rate)(size_t n_col, size_t n_lay, const real *p_lev, const real *up, const real *down,
-                                         real *heating)
+void SG_TYPED(sg_radiation_heating_rate)(size_t n_col, size_t n_lay, const real *p_lev, const real *up,
+                                         const real *down, real *heating)
 {
     for (size_t c = 0; c < n_col; c++)
         for (size_t l = 0; l < n_lay; l++) {

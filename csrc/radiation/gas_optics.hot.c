@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Gas optics from the tables of a k-distribution: Pincus, Mlawer & Delamere 2019, doi:10.1029/2019MS001621, section 3.
+/* Gas optics from the tables of a k-distribution: Pincus, Mlawer & Delamere 2019, doi:10.1029/2019MS001621, section
+ * 3.
  *
- * One call treats the cells of one layer of a block of columns, because they need the same few table rows: segments of the
- * spectrum are the outer loop, cells the inner one, so a segment's rows stay in the first-level cache while all cells use
- * them. What a cell needs to know, its weights and rows, is computed before, several cells per vector. */
+ * One call treats the cells of one layer of a block of columns, because they need the same few table rows: segments
+ * of the spectrum are the outer loop, cells the inner one, so a segment's rows stay in the first-level cache while
+ * all cells use them. What a cell needs to know, its weights and rows, is computed before, several cells per vector. */
 #include "radiation/kernels.h"
 
 #include "base/simd.h"
@@ -20,8 +21,8 @@
 
 enum { CELLS = SG_RADIATION_COLUMNS };
 
-/* Interpolation of the cells for one pair of key gases in one atmosphere. Index order: reference temperature below and above,
- * pressure below and above, mixing fraction below and above, cell. */
+/* Interpolation of the cells for one pair of key gases in one atmosphere. Index order: reference temperature below
+ * and above, pressure below and above, mixing fraction below and above, cell. */
 typedef struct cell_weights {
     real    major[2][2][2][CELLS];  /* product of the three linear weights                             */
     real    minor[2][2][CELLS];     /* product of those in temperature and mixing fraction             */
@@ -57,8 +58,8 @@ SG_INLINE vr load(const real *x, size_t i, size_t n)
 
 SG_INLINE vr clamp(vr x, real low, real high) { return vr_min(vr_max(x, vr_set1(low)), vr_set1(high)); }
 
-static void find_cells(const sg_kdist *kdist, size_t n, const real *t, const real *p, const real *col_dry, const real *q,
-                       cell_state *s)
+static void find_cells(const sg_kdist *kdist, size_t n, const real *t, const real *p, const real *col_dry,
+                       const real *q, cell_state *s)
 {
     const vr    one = vr_set1(1), t_min = vr_set1((real)kdist->temp_min), t_step = vr_set1((real)kdist->temp_delta);
     const vr    log_max = vr_set1((real)kdist->log_press_max), per_log = vr_set1((real)(1 / kdist->log_press_delta));
@@ -67,7 +68,8 @@ static void find_cells(const sg_kdist *kdist, size_t n, const real *t, const rea
         vr temperature = load(t, i, n), pressure = load(p, i, n);
         vr t_index = clamp(vr_floor(vr_div(vr_sub(temperature, t_min), t_step)), 0, (real)(kdist->n_temperature - 2));
         vr_store(s->t_index + i, t_index);
-        /* Weights from the distance to the point below, not from the place in the whole grid: in float that has digits to spare. */
+        /* Weights from the distance to the point below, not from the place in the whole grid: in float that has
+         * digits to spare. */
         vr_store(s->t_weight + i, vr_div(vr_sub(temperature, vr_fma(t_index, t_step, t_min)), t_step));
         vr p_index = vr_floor(vr_mul(vr_sub(vr_log(pressure), log_max), per_log));
         p_index    = clamp(p_index, 0, (real)(kdist->n_pressure - 2));
@@ -89,11 +91,13 @@ static void find_cells(const sg_kdist *kdist, size_t n, const real *t, const rea
         vr_store(s->p_weight + i, vr_mul(vr_log(vr_div(load(p, i, n), vr_load(below + i))), per_log));
 }
 
-/* Weights and rows for one pair of key gases: their ratio at each reference temperature gives the mixing fraction eta. */
+/* Weights and rows for one pair of key gases: their ratio at each reference temperature gives the mixing fraction
+ * eta. */
 static void find_weights(const sg_kdist *kdist, size_t n, const cell_state *s, int side, const real *ratio /* (n_T) */,
                          const real *gas_a, const real *gas_b, const real *col_dry, cell_weights *w)
 {
-    const vr   one = vr_set1(1), half = vr_set1(R(0.5)), least = vr_set1(2 * REAL_TINY), n_eta = vr_set1((real)kdist->n_mixing);
+    const vr   one = vr_set1(1), half = vr_set1(R(0.5)), least = vr_set1(2 * REAL_TINY),
+               n_eta = vr_set1((real)kdist->n_mixing);
     const vr   steps = vr_set1((real)(kdist->n_mixing - 1)), n_p = vr_set1((real)(kdist->n_pressure + 1));
     for (int it = 0; it < 2; it++) {
         real r[CELLS], row_minor[CELLS], row_major[CELLS];
@@ -130,10 +134,10 @@ static void find_weights(const sg_kdist *kdist, size_t n, const cell_state *s, i
     }
 }
 
-/* Amounts of the minor gases, scaled by density and by the fraction of a partner (or of everything else) in moist air; one row
- * per interval, in the order in which the segments need them. */
-static void find_amounts(const sg_kdist *kdist, size_t n, const cell_state *s, int side, const real *col_dry, const real *vmr,
-                         size_t vmr_stride, real (*amount)[CELLS])
+/* Amounts of the minor gases, scaled by density and by the fraction of a partner (or of everything else) in moist
+ * air; one row per interval, in the order in which the segments need them. */
+static void find_amounts(const sg_kdist *kdist, size_t n, const cell_state *s, int side, const real *col_dry,
+                         const real *vmr, size_t vmr_stride, real (*amount)[CELLS])
 {
     const vr one = vr_set1(1);
     for (size_t k = 0; k < kdist->n_minor[side]; k++) {
@@ -171,11 +175,11 @@ static void segment_cells(const sg_kdist *kdist, const sg_kdist_segment *segment
     tau += segment->first_g;
     second += segment->first_g;
     if (kdist->shortwave)
-        (segment->n_lane == 16 ? shortwave_16 : shortwave_8)(w, n, list, major, minor, n_eta, n_minor, amount, s->col_air,
-                                                             g_stride, tau, second);
+        (segment->n_lane == 16 ? shortwave_16 : shortwave_8)(w, n, list, major, minor, n_eta, n_minor, amount,
+                                                             s->col_air, g_stride, tau, second);
     else
-        (segment->n_lane == 16 ? longwave_16 : longwave_8)(w, n, list, major, minor, n_eta, n_minor, amount, g_stride, tau,
-                                                           second);
+        (segment->n_lane == 16 ? longwave_16 : longwave_8)(w, n, list, major, minor, n_eta, n_minor, amount, g_stride,
+                                                           tau, second);
 }
 
 static void cells(const sg_kdist *kdist, size_t n, const real *t, const real *p, const real *col_dry, const real *vmr,

@@ -12,7 +12,7 @@ enum { WIDE = 16, NARROW = 8 };
 
 static const char *const side_name[SG_N_ATMOSPHERE] = {"lower", "upper"};
 
-/* ------------------------------------------------------------------------------------------------- checks of the input */
+/* -------------------------------------------------------------------------------------------- checks of the input */
 
 static sg_status check_even(const double *x, size_t n, int logarithmic, const char *name, sg_error *error)
 {
@@ -67,8 +67,8 @@ static sg_status check_bands(const sg_kdist_arrays *a, sg_error *error)
     for (size_t b = 0; b < a->n_band; b++) {
         int32_t first = a->band_limits_g[2 * b], last = a->band_limits_g[2 * b + 1];
         if (first != next || last < first || (size_t)last > a->n_g)
-            return sg_fail(error, SG_ERR_VALUE, "bnd_limits_gpt", "band %zu covers g-points %d to %d, expected to start at %d",
-                           b, first, last, next);
+            return sg_fail(error, SG_ERR_VALUE, "bnd_limits_gpt",
+                           "band %zu covers g-points %d to %d, expected to start at %d", b, first, last, next);
         next = last + 1;
     }
     if ((size_t)next != a->n_g + 1)
@@ -92,13 +92,14 @@ static sg_status check_minor(const sg_kdist_arrays *a, int side, sg_error *error
         int32_t first = a->minor_limits_g[side][2 * i], last = a->minor_limits_g[side][2 * i + 1];
         int32_t start = a->minor_start[side][i], gas = a->minor_gas[side][i], by = a->minor_scaling_gas[side][i];
         if (first < 1 || last < first || (size_t)last > a->n_g || band_of(a, first) != band_of(a, last))
-            return sg_fail(error, SG_ERR_VALUE, name, "interval %zu covers g-points %d to %d, expected a part of one band", i,
-                           first, last);
+            return sg_fail(error, SG_ERR_VALUE, name,
+                           "interval %zu covers g-points %d to %d, expected a part of one band", i, first, last);
         if (start < 1 || (size_t)(start + last - first) > a->n_contributor[side])
             return sg_fail(error, SG_ERR_VALUE, name, "interval %zu needs contributors %d to %d of %zu", i, start,
                            start + last - first, a->n_contributor[side]);
         if (gas < 1 || (size_t)gas > a->n_gas || by < 0 || (size_t)by > a->n_gas)
-            return sg_fail(error, SG_ERR_VALUE, name, "interval %zu names gas %d scaled by gas %d of %zu", i, gas, by, a->n_gas);
+            return sg_fail(error, SG_ERR_VALUE, name, "interval %zu names gas %d scaled by gas %d of %zu", i, gas, by,
+                           a->n_gas);
     }
     return SG_OK;
 }
@@ -116,7 +117,8 @@ static sg_status check_arrays(const sg_kdist_arrays *a, sg_error *error)
     SG_TRY(check_finite(a->kmajor, n_cell * (a->n_pressure + 1) * a->n_g, "kmajor", error));
     for (int side = 0; side < SG_N_ATMOSPHERE; side++) {
         SG_TRY(check_minor(a, side, error));
-        SG_TRY(check_finite(a->kminor[side], n_cell * a->n_contributor[side], side ? "kminor_upper" : "kminor_lower", error));
+        SG_TRY(check_finite(a->kminor[side], n_cell * a->n_contributor[side], side ? "kminor_upper" : "kminor_lower",
+                            error));
         if (a->solar_source)
             SG_TRY(check_finite(a->rayleigh[side], n_cell * a->n_g, side ? "rayl_upper" : "rayl_lower", error));
     }
@@ -129,7 +131,7 @@ static sg_status check_arrays(const sg_kdist_arrays *a, sg_error *error)
     return SG_OK;
 }
 
-/* -------------------------------------------------------------------------------------------------------- gas lists */
+/* ------------------------------------------------------------------------------------------------------ gas lists */
 
 #define ALLOCATE(field, count, what) SG_TRY(sg_alloc_array((void *)&(field), (count), sizeof *(field), what, error))
 
@@ -164,11 +166,13 @@ static sg_status keep_gases(const sg_kdist_arrays *a, sg_kdist *k, uint16_t *ind
             k->h2o = n;
     }
     if (!k->h2o)
-        return sg_fail(error, SG_ERR_VALUE, "gases", "h2o is needed: it sets the amount of dry air and scales minor gases");
+        return sg_fail(error, SG_ERR_VALUE, "gases",
+                       "h2o is needed: it sets the amount of dry air and scales minor gases");
     return SG_OK;
 }
 
-/* Unique pairs of key gases in first-seen order, bands outer, atmospheres inner. A band without key gases uses gas 2 twice. */
+/* Unique pairs of key gases in first-seen order, bands outer, atmospheres inner. A band without key gases uses gas 2
+ * twice. */
 static sg_status find_flavors(const sg_kdist_arrays *a, sg_kdist *k, const uint16_t *index, uint32_t *band_flavor,
                               int32_t (*file_pair)[2], sg_error *error)
 {
@@ -185,7 +189,8 @@ static sg_status find_flavors(const sg_kdist_arrays *a, sg_kdist *k, const uint1
                 pair[0] = pair[1] = 2;
             for (int j = 0; j < 2; j++) {
                 if (pair[j] < 0 || (size_t)pair[j] > a->n_gas)
-                    return sg_fail(error, SG_ERR_VALUE, "key_species", "band %zu names gas %d of %zu", b, pair[j], a->n_gas);
+                    return sg_fail(error, SG_ERR_VALUE, "key_species", "band %zu names gas %d of %zu", b, pair[j],
+                                   a->n_gas);
                 if (pair[j] && !index[pair[j]])
                     return sg_fail(error, SG_ERR_VALUE, "gases", "%s is a key gas of band %zu and must be given",
                                    a->gas_name[pair[j] - 1], b);
@@ -206,7 +211,7 @@ static sg_status find_flavors(const sg_kdist_arrays *a, sg_kdist *k, const uint1
     return SG_OK;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- segments */
+/* ------------------------------------------------------------------------------------------------------- segments */
 
 /* Non-zero when minor interval i of the file stays and touches the segment. */
 static int touches(const sg_kdist_arrays *a, int side, size_t i, const uint16_t *index, const sg_kdist_segment *s)
@@ -270,7 +275,7 @@ static sg_status cut_segments(const sg_kdist_arrays *a, sg_kdist *k, const uint1
     return SG_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------------------ tables */
+/* --------------------------------------------------------------------------------------------------------- tables */
 
 /* Stores a coefficient; what float cannot hold as a normal number becomes zero (denormals cost hundreds of cycles). */
 static void put(const void *array32, const void *array64, size_t i, double value)
@@ -318,13 +323,15 @@ static void fill_minor(const sg_kdist_arrays *a, sg_kdist *k, const uint16_t *in
             for (size_t i = 0; i < a->n_minor[side]; i++) {
                 if (!touches(a, side, i, index, s))
                     continue;
-                size_t first = (size_t)a->minor_limits_g[side][2 * i] - 1, end = (size_t)a->minor_limits_g[side][2 * i + 1];
+                size_t first = (size_t)a->minor_limits_g[side][2 * i] - 1,
+                       end   = (size_t)a->minor_limits_g[side][2 * i + 1];
                 for (size_t cell = 0; cell < n_cell; cell++)
                     for (size_t g = 0; g < s->n_g; g++) {
                         size_t here = s->first_g + g;
                         if (here < first || here >= end)
                             continue;
-                        size_t from = cell * a->n_contributor[side] + (size_t)a->minor_start[side][i] - 1 + here - first;
+                        size_t from =
+                            cell * a->n_contributor[side] + (size_t)a->minor_start[side][i] - 1 + here - first;
                         PUT(k, minor, s->minor[side] + (cell * rows + row) * s->n_lane + g, a->kminor[side][from]);
                     }
                 row++;
@@ -342,10 +349,10 @@ static sg_status fill_rest(const sg_kdist_arrays *a, sg_kdist *k, int32_t (*file
         for (size_t side = 0; side < 2; side++)
             for (size_t t = 0; t < a->n_temperature; t++) {
                 const double *vmr  = a->vmr_ref + t * (a->n_gas + 1) * 2;
-                double        over = vmr[2 * (size_t)file_pair[f][0] + side], under = vmr[2 * (size_t)file_pair[f][1] + side];
+                double over = vmr[2 * (size_t)file_pair[f][0] + side], under = vmr[2 * (size_t)file_pair[f][1] + side];
                 if (k->flavor_used[f][side] && !(over > 0 && under > 0))
-                    return sg_fail(error, SG_ERR_VALUE, "vmr_ref", "key gases of flavor %zu have amounts %g and %g at point %zu",
-                                   f, over, under, t);
+                    return sg_fail(error, SG_ERR_VALUE, "vmr_ref",
+                                   "key gases of flavor %zu have amounts %g and %g at point %zu", f, over, under, t);
                 PUT(k, ratio, (f * 2 + side) * a->n_temperature + t, k->flavor_used[f][side] ? over / under : 1.0);
             }
     for (size_t i = 0; i < a->n_pressure; i++)
@@ -354,7 +361,8 @@ static sg_status fill_rest(const sg_kdist_arrays *a, sg_kdist *k, int32_t (*file
         for (size_t g = 0; g < a->n_g; g++)
             k->solar_total += a->solar_source[g];
         if (!(k->solar_total > 0))
-            return sg_fail(error, SG_ERR_VALUE, "solar_source", "sums to %g W m-2, expected a positive sum", k->solar_total);
+            return sg_fail(error, SG_ERR_VALUE, "solar_source", "sums to %g W m-2, expected a positive sum",
+                           k->solar_total);
         for (size_t g = 0; g < a->n_g; g++)
             PUT(k, solar, g, a->solar_source[g] / k->solar_total);
     } else {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A correlated-k distribution of the RRTMGP kind: absorption per molecule tabulated over temperature, pressure and the mixing
- * fraction eta of a band's two key gases, plus minor gases and, for the shortwave, Rayleigh scattering and the solar source.
- * Pincus, Mlawer & Delamere 2019, doi:10.1029/2019MS001621.
+/* A correlated-k distribution of the RRTMGP kind: absorption per molecule tabulated over temperature, pressure and
+ * the mixing fraction eta of a band's two key gases, plus minor gases and, for the shortwave, Rayleigh scattering and
+ * the solar source. Pincus, Mlawer & Delamere 2019, doi:10.1029/2019MS001621.
  *
- * An sg_kdist is built once from the arrays of a table file for the gases a host has. It is immutable and may be used by any
- * number of threads. Inside, the tables are laid out for the kernels: every band is cut into segments of 16 or 8 g-points
- * (padded with zeros), and all that a segment needs for one (temperature, pressure, eta) lies together. */
+ * An sg_kdist is built once from the arrays of a table file for the gases a host has. It is immutable and may be used
+ * by any number of threads. Inside, the tables are laid out for the kernels: every band is cut into segments of 16 or
+ * 8 g-points (padded with zeros), and all that a segment needs for one (temperature, pressure, eta) lies together. */
 #ifndef SG_RADIATION_KDIST_H
 #define SG_RADIATION_KDIST_H
 
@@ -16,7 +16,8 @@
 /* The lower atmosphere lies at pressures above press_ref_trop. */
 enum { SG_LOWER, SG_UPPER, SG_N_ATMOSPHERE };
 
-/* The arrays of a table file, in its own order: C order, indices from 1. Pointers are read during sg_kdist_create only. */
+/* The arrays of a table file, in its own order: C order, indices from 1. Pointers are read during sg_kdist_create
+ * only. */
 typedef struct sg_kdist_arrays {
     size_t             n_temperature;  /* 14: points of temp_ref          */
     size_t             n_pressure;     /* 59: points of press_ref         */
@@ -42,13 +43,13 @@ typedef struct sg_kdist_arrays {
     const int32_t *minor_limits_g[SG_N_ATMOSPHERE];      /* (n_minor, 2) 1-based, inclusive                         */
     const int32_t *minor_start[SG_N_ATMOSPHERE];         /* (n_minor)    1-based first contributor                  */
     const int32_t *minor_density[SG_N_ATMOSPHERE];       /* (n_minor)    1: scales with 0.01 p / T                  */
-    const int32_t *minor_scaling_gas[SG_N_ATMOSPHERE];   /* (n_minor)    1-based gas whose fraction scales it, 0: none */
+    const int32_t *minor_scaling_gas[SG_N_ATMOSPHERE];   /* (n_minor)    1-based gas that scales it, 0: none */
     const int32_t *minor_complement[SG_N_ATMOSPHERE];    /* (n_minor)    1: scales with one minus that fraction     */
 
     /* Longwave only; NULL in a shortwave table. */
     const double *planck_fraction;  /* as kmajor                 [1]                               */
     size_t        n_planck;         /* 196                                                         */
-    const double *totplnk;          /* (n_band, n_planck)        [W m-2 sr-1], evenly spaced over the range of temp_ref */
+    const double *totplnk;          /* (n_band, n_planck)        [W m-2 sr-1], even over the range of temp_ref */
 
     /* Shortwave only; NULL in a longwave table. */
     const double *rayleigh[SG_N_ATMOSPHERE];  /* (n_temperature, n_mixing, n_g) [cm2 molecule-1]   */
@@ -57,12 +58,12 @@ typedef struct sg_kdist_arrays {
 
 typedef struct sg_kdist sg_kdist;
 
-/* Builds a table set. Gases that are not wanted leave the minor lists; key gases must all be wanted. SG_ERR_VALUE names the
- * array that contradicts itself, SG_ERR_MEMORY if there is no room. */
+/* Builds a table set. Gases that are not wanted leave the minor lists; key gases must all be wanted. SG_ERR_VALUE
+ * names the array that contradicts itself, SG_ERR_MEMORY if there is no room. */
 sg_status sg_kdist_create(const sg_kdist_arrays *arrays, sg_kdist **kdist, sg_error *error);
 void      sg_kdist_free(sg_kdist *kdist);  /* NULL is allowed */
 
-/* ------------------------------------------------------------------------------------- what the kernels read */
+/* ------------------------------------------------------------------------------------------ what the kernels read */
 
 /* 16 or 8 g-points of one band. */
 typedef struct sg_kdist_segment {
@@ -89,12 +90,12 @@ typedef struct sg_kdist_scaling {
 
 /* One precision of the tables; the element type is float or double. */
 typedef struct sg_kdist_table {
-    const void *major;    /* blocks of the segments                                              [cm2 molecule-1], [1] */
-    const void *minor;    /* blocks of the segments                                              [cm2 molecule-1]      */
-    const void *ratio;    /* (n_flavor, 2 atmospheres, n_temperature): vmr_ref of the first by that of the second key gas */
+    const void *major;    /* blocks of the segments                               [cm2 molecule-1], [1] */
+    const void *minor;    /* blocks of the segments                                              [cm2 molecule-1] */
+    const void *ratio;    /* (n_flavor, 2 atmospheres, n_temperature): vmr_ref of the first key gas by the second's */
     const void *press_grid; /* (n_pressure)           [Pa], exactly even in ln p                                      */
-    const void *planck;   /* (n_planck, g_stride): band Planck radiance of each g-point's band   [W m-2 sr-1]          */
-    const void *solar;    /* (g_stride): share of the solar source                               [1], sums to 1        */
+    const void *planck;   /* (n_planck, g_stride): band Planck radiance of each g-point's band   [W m-2 sr-1] */
+    const void *solar;    /* (g_stride): share of the solar source                               [1], sums to 1 */
 } sg_kdist_table;
 
 struct sg_kdist {
@@ -123,8 +124,8 @@ struct sg_kdist {
     sg_kdist_table           table[2];            /* [0] float, [1] double                                   */
 };
 
-/* Multiply-add count of the gas optics of one cell in that atmosphere, padding not counted: per g-point 8 for the key gases
- * (16 with the Planck fraction), 2 for their amounts, 5 per minor gas, 5 for Rayleigh. For benchmarks. */
+/* Multiply-add count of the gas optics of one cell in that atmosphere, padding not counted: per g-point 8 for the key
+ * gases (16 with the Planck fraction), 2 for their amounts, 5 per minor gas, 5 for Rayleigh. For benchmarks. */
 size_t sg_kdist_fma_count(const sg_kdist *kdist, int atmosphere);
 
 #endif

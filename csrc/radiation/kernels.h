@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the hot files of this room export, per precision and instruction set. The front end picks; hosts use radiation.h. */
+/* What the hot files of this room export, per precision and instruction set. The front end picks; hosts use
+ * radiation.h. */
 #ifndef SG_RADIATION_KERNELS_H
 #define SG_RADIATION_KERNELS_H
 

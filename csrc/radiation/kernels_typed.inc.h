@@ -13,15 +13,15 @@ typedef struct SG_TYPED(sg_optics_kernels) {
     size_t (*scratch_bytes)(const sg_kdist *kdist);
     void (*cells)(
         const sg_kdist *kdist,
-        size_t          n,           /* cells, at most SG_RADIATION_COLUMNS                                               */
-        const real     *t,           /* (n)        [K], within the table                                                  */
-        const real     *p,           /* (n)        [Pa], within the table                                                 */
-        const real     *col_dry,     /* (n)        [molecule cm-2]                                                        */
-        const real     *vmr,         /* (n_gas, n) [1]                                                                    */
-        size_t          vmr_stride,  /* elements from gas to gas                                                          */
-        size_t          g_stride,    /* elements from cell to cell in the outputs, room for whole segments: n_g + 15        */
-        real           *tau,         /* (n, n_g)   absorption optical depth [1]                                           */
-        real           *second,      /* (n, n_g)   longwave: Planck fraction [1]; shortwave: Rayleigh optical depth [1]   */
+        size_t          n,           /* cells, at most SG_RADIATION_COLUMNS */
+        const real     *t,           /* (n)        [K], within the table */
+        const real     *p,           /* (n)        [Pa], within the table */
+        const real     *col_dry,     /* (n)        [molecule cm-2] */
+        const real     *vmr,         /* (n_gas, n) [1] */
+        size_t          vmr_stride,  /* elements from gas to gas */
+        size_t          g_stride,    /* elements from cell to cell in the outputs, room for whole segments: n_g + 15 */
+        real           *tau,         /* (n, n_g)   absorption optical depth [1] */
+        real           *second,      /* (n, n_g)   [1] longwave: Planck fraction; shortwave: Rayleigh optical depth */
         void           *scratch);
 } SG_TYPED(sg_optics_kernels);
 

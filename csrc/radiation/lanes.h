@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Groups of 16 and of 8 reals for the segments of a k-distribution, on top of simd.h: l16_... and l8_... Where a vector holds
- * 16 floats, 8 of them use half a vector instead of a masked one: half-width units then do half the work. */
+/* Groups of 16 and of 8 reals for the segments of a k-distribution, on top of simd.h: l16_... and l8_... Where a
+ * vector holds 16 floats, 8 of them use half a vector instead of a masked one: half-width units then do half the
+ * work. */
 #ifndef SG_RADIATION_LANES_H
 #define SG_RADIATION_LANES_H
 

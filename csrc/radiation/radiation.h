@@ -7,9 +7,10 @@
  *   sg_radiation_cross_sections_f64              optics of single cells per molecule of air: what a surrogate learns
  *   sg_radiation_heating_rate_f64                temperature tendency from fluxes
  *
- * and the same with _f32. Layers may run top-down or bottom-up; the direction is read from p_lay or said by the caller, and
- * outputs follow it. Level l lies between layers l-1 and l. Every output row has the same bits for any number of columns,
- * threads and blocks, and for instruction sets v3 and v4. The precisions are declared by one header, radiation_typed.inc.h. */
+ * and the same with _f32. Layers may run top-down or bottom-up; the direction is read from p_lay or said by the
+ * caller, and outputs follow it. Level l lies between layers l-1 and l. Every output row has the same bits for any
+ * number of columns, threads and blocks, and for instruction sets v3 and v4. The precisions are declared by one
+ * header, radiation_typed.inc.h. */
 #ifndef SG_RADIATION_RADIATION_H
 #define SG_RADIATION_RADIATION_H
 

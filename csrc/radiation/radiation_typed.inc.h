@@ -4,7 +4,8 @@
  *   SG_TYPED(n)  n_f32 or n_f64
  * Only radiation.h includes this file. */
 
-/* Concentration of one gas: one number (strides 0, 0), one per column (1, 0), or (n_col, n_lay) with strides (n_lay, 1). */
+/* Concentration of one gas: one number (strides 0, 0), one per column (1, 0), or (n_col, n_lay) with strides (n_lay,
+ * 1). */
 typedef struct SG_TYPED(sg_gas) {
     const real *vmr;         /* mole fraction relative to dry air [1]; NULL: none of it */
     size_t      col_stride;  /* in elements                                             */
@@ -22,7 +23,7 @@ typedef struct SG_TYPED(sg_columns) {
     const SG_TYPED(sg_gas) *gas;    /* (kdist->n_gas) in the order of kdist->gas_name                           */
 } SG_TYPED(sg_columns);
 
-/* ---------------------------------------------------------------------------------------------------- the optics slot */
+/* ------------------------------------------------------------------------------------------------ the optics slot */
 
 /* One block of columns as an optics function sees it: cells in rows, top layer first, row = layer * n_col + column. */
 typedef struct SG_TYPED(sg_optics_block) {
@@ -33,7 +34,7 @@ typedef struct SG_TYPED(sg_optics_block) {
     const real *vmr;                  /* (n_gas, n_row) [1], gases in the order of kdist->gas_name                  */
     size_t      g_stride;             /* elements from row to row in the outputs, at least n_g                      */
     real       *tau;                  /* (n_row, n_g)   absorption optical depth [1]                                */
-    real       *second;               /* (n_row, n_g)   longwave: Planck fraction [1]; shortwave: Rayleigh optical depth [1] */
+    real       *second;               /* (n_row, n_g)   [1] longwave Planck fraction, shortwave Rayleigh optical depth */
 } SG_TYPED(sg_optics_block);
 
 /* Something that computes optical properties: the table kernel, a network, foreign code. optics() fills both outputs of
@@ -48,12 +49,12 @@ typedef struct SG_TYPED(sg_optics_slot) {
 /* The table kernel as a slot. kdist must outlive it. */
 SG_TYPED(sg_optics_slot) SG_TYPED(sg_radiation_table_slot)(const sg_kdist *kdist);
 
-/* Bytes of workspace that any call of this precision needs for these sizes. kdist may be NULL for the solvers alone, slot NULL
- * for the table kernel. */
+/* Bytes of workspace that any call of this precision needs for these sizes. kdist may be NULL for the solvers alone,
+ * slot NULL for the table kernel. */
 size_t SG_TYPED(sg_radiation_workspace_bytes)(const sg_kdist *kdist, size_t n_col, size_t n_lay,
                                               const SG_TYPED(sg_optics_slot) *slot, int num_threads);
 
-/* ------------------------------------------------------------------------------------------------------------- fluxes */
+/* --------------------------------------------------------------------------------------------------------- fluxes */
 
 /* Fluxes a solver writes; NULL for what is not wanted. Positive numbers, upward and downward. */
 typedef struct SG_TYPED(sg_fluxes) {
@@ -82,7 +83,7 @@ sg_status SG_TYPED(sg_radiation_fluxes_sw)(
     const sg_kdist                 *kdist,
     const SG_TYPED(sg_columns)     *columns,
     const real                     *mu0,             /* (n_col) [1] cosine of the solar zenith angle                  */
-    const real                     *tsi,             /* (n_col) [W m-2] irradiance across the beam; NULL: kdist->solar_total */
+    const real                     *tsi,             /* (n_col) [W m-2] across the beam; NULL: kdist->solar_total */
     const real                     *albedo_direct,   /* (n_col) [1], 0 to 1                                           */
     const real                     *albedo_diffuse,  /* (n_col) [1], 0 to 1                                           */
     const SG_TYPED(sg_optics_slot) *slot,
@@ -91,7 +92,7 @@ sg_status SG_TYPED(sg_radiation_fluxes_sw)(
     const SG_TYPED(sg_fluxes)      *fluxes,
     sg_error                       *error);
 
-/* --------------------------------------------------------------------------------------------------------- gas optics */
+/* ----------------------------------------------------------------------------------------------------- gas optics */
 
 /* Longwave optical properties; NULL for what is not wanted. */
 typedef struct SG_TYPED(sg_optics_lw) {
@@ -136,10 +137,10 @@ sg_status SG_TYPED(sg_radiation_cross_sections)(
     sg_work                 work,
     sg_range               *range,
     real                   *absorption,  /* (n_row, n_g) [cm2 molecule-1]                                          */
-    real                   *second,      /* (n_row, n_g) longwave: Planck fraction [1]; shortwave: Rayleigh [cm2 molecule-1] */
+    real                   *second,      /* (n_row, n_g) longwave: Planck fraction [1]; shortwave: Rayleigh [cm2] */
     sg_error               *error);
 
-/* ------------------------------------------------------------------------------------------------------------ solvers */
+/* -------------------------------------------------------------------------------------------------------- solvers */
 
 /* Longwave fluxes without scattering. */
 sg_status SG_TYPED(sg_radiation_solve_lw)(

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One segment of the spectrum for all cells, included by gas_optics.hot.c with LANES 16 and 8; defines longwave_LANES and
- * shortwave_LANES. Optical depth is a sum of table rows of LANES g-points, each times a weight of the cell. Pincus, Mlawer &
- * Delamere 2019, eq. 9-12. */
+/* One segment of the spectrum for all cells, included by gas_optics.hot.c with LANES 16 and 8; defines longwave_LANES
+ * and shortwave_LANES. Optical depth is a sum of table rows of LANES g-points, each times a weight of the cell.
+ * Pincus, Mlawer & Delamere 2019, eq. 9-12. */
 
 #define JOIN_(a, b, c)    a##b##c
 #define JOIN(a, b, c)     JOIN_(a, b, c)
@@ -46,16 +46,18 @@ SG_INLINE lanes minor_gases(const cell_weights *w, size_t c, const real *k, size
 }
 
 /* A row of the major table: k of LANES g-points, then their Planck fractions. */
-static void JOIN(longwave_, LANES, )(const cell_weights *w, size_t n, const int32_t *list, const real *major, const real *minor,
-                                     size_t n_eta, size_t n_minor, const real (*amount)[CELLS], size_t g_stride,
-                                     real *restrict tau, real *restrict planck_fraction)
+static void JOIN(longwave_, LANES, )(const cell_weights *w, size_t n, const int32_t *list, const real *major,
+                                     const real *minor, size_t n_eta, size_t n_minor, const real (*amount)[CELLS],
+                                     size_t g_stride, real *restrict tau, real *restrict planck_fraction)
 {
     size_t next_eta = 2 * LANES, next_p = n_eta * next_eta;
     for (size_t j = 0; j < n; j++) {
         size_t      c = (size_t)list[j];
-        const real *k0 = major + (size_t)w->at_major[0][c] * next_eta, *k1 = major + (size_t)w->at_major[1][c] * next_eta;
+        const real *k0 = major + (size_t)w->at_major[0][c] * next_eta,
+                   *k1 = major + (size_t)w->at_major[1][c] * next_eta;
         lanes       t0 = trilinear(w, c, 0, k0, next_p, next_eta), t1 = trilinear(w, c, 1, k1, next_p, next_eta);
-        lanes       f0 = trilinear(w, c, 0, k0 + LANES, next_p, next_eta), f1 = trilinear(w, c, 1, k1 + LANES, next_p, next_eta);
+        lanes       f0 = trilinear(w, c, 0, k0 + LANES, next_p, next_eta);
+        lanes       f1 = trilinear(w, c, 1, k1 + LANES, next_p, next_eta);
         lanes       sum = minor_gases(w, c, minor, n_minor, n_minor, amount);
         store(planck_fraction + c * g_stride, add(f0, f1));
         store(tau + c * g_stride, add_scaled(w->mix[1][c], t1, add_scaled(w->mix[0][c], t0, sum)));
@@ -63,14 +65,16 @@ static void JOIN(longwave_, LANES, )(const cell_weights *w, size_t n, const int3
 }
 
 /* The last row of the minor table is Rayleigh scattering. */
-static void JOIN(shortwave_, LANES, )(const cell_weights *w, size_t n, const int32_t *list, const real *major, const real *minor,
-                                      size_t n_eta, size_t n_minor, const real (*amount)[CELLS], const real *col_air,
-                                      size_t g_stride, real *restrict tau, real *restrict tau_rayleigh)
+static void JOIN(shortwave_, LANES, )(const cell_weights *w, size_t n, const int32_t *list, const real *major,
+                                      const real *minor, size_t n_eta, size_t n_minor, const real (*amount)[CELLS],
+                                      const real *col_air, size_t g_stride, real *restrict tau,
+                                      real *restrict tau_rayleigh)
 {
     size_t next_eta = LANES, next_p = n_eta * next_eta, n_row = n_minor + 1;
     for (size_t j = 0; j < n; j++) {
         size_t      c = (size_t)list[j];
-        const real *k0 = major + (size_t)w->at_major[0][c] * next_eta, *k1 = major + (size_t)w->at_major[1][c] * next_eta;
+        const real *k0 = major + (size_t)w->at_major[0][c] * next_eta,
+                   *k1 = major + (size_t)w->at_major[1][c] * next_eta;
         lanes       t0 = trilinear(w, c, 0, k0, next_p, next_eta), t1 = trilinear(w, c, 1, k1, next_p, next_eta);
         const real *r0 = minor + ((size_t)w->at_minor[0][c] * n_row + n_minor) * LANES;
         const real *r1 = minor + ((size_t)w->at_minor[1][c] * n_row + n_minor) * LANES;

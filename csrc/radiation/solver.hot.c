@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Radiative transfer in one column, a vector of g-points at a time, top layer first.
  *
- * Broadband fluxes are sums over g-points. To have the same bits on every instruction set they are kept in 16 partial sums,
- * g-point g in sum g mod 16 in ascending order, and these are added pairwise at the end. */
+ * Broadband fluxes are sums over g-points. To have the same bits on every instruction set they are kept in 16 partial
+ * sums, g-point g in sum g mod 16 in ascending order, and these are added pairwise at the end. */
 #include "radiation/kernels.h"
 
 #include "base/simd.h"
@@ -55,7 +55,7 @@ static void add_up(size_t n_lev, const real *sums /* (n_lev, SUMS) */, real *flu
     }
 }
 
-/* -------------------------------------------------------------------------------------------------------- longwave */
+/* ------------------------------------------------------------------------------------------------------- longwave */
 
 /* Planck radiance of the bands of g-points g .. at one temperature */
 SG_INLINE vr planck(const lw_column *c, SG_TYPED(sg_planck_point) at, size_t g, size_t n)
@@ -65,8 +65,8 @@ SG_INLINE vr planck(const lw_column *c, SG_TYPED(sg_planck_point) at, size_t g, 
     return vr_fma(vr_set1(at.weight), vr_sub(high, low), low);
 }
 
-/* Sources of g-points g .. g+n-1: layer, level, surface and its derivative. A level between two layers has the geometric mean of
- * their Planck fractions. */
+/* Sources of g-points g .. g+n-1: layer, level, surface and its derivative. A level between two layers has the
+ * geometric mean of their Planck fractions. */
 SG_INLINE void make_sources(const lw_column *c, size_t g, size_t n, real *lay, ptrdiff_t lay_stride, real *lev,
                             ptrdiff_t lev_stride, vr *surface, vr *surface_jacobian)
 {
@@ -78,7 +78,8 @@ SG_INLINE void make_sources(const lw_column *c, size_t g, size_t n, real *lay, p
         if (lay)
             store(lay + (ptrdiff_t)l * lay_stride, vr_mul(here, planck(c, c->lay_point[l], g, n)), n);
         if (lev && l)
-            store(lev + (ptrdiff_t)l * lev_stride, vr_mul(vr_sqrt(vr_mul(above, here)), planck(c, c->lev_point[l], g, n)), n);
+            store(lev + (ptrdiff_t)l * lev_stride,
+                  vr_mul(vr_sqrt(vr_mul(above, here)), planck(c, c->lev_point[l], g, n)), n);
         above = here;
     }
     if (lev)
@@ -90,8 +91,8 @@ SG_INLINE void make_sources(const lw_column *c, size_t g, size_t n, real *lay, p
     }
 }
 
-/* Transmission of a layer along the path and the radiance it adds at its lower and upper edge, with the Planck function linear
- * in optical depth from an edge to the layer: Clough et al. 1992, doi:10.1029/92JD01419, eq. 13-15. */
+/* Transmission of a layer along the path and the radiance it adds at its lower and upper edge, with the Planck
+ * function linear in optical depth from an edge to the layer: Clough et al. 1992, doi:10.1029/92JD01419, eq. 13-15. */
 SG_INLINE void layer_emission(vr tau, vr secant, vr lay, vr lev_above, vr lev_below, vr *transmission, vr *down, vr *up)
 {
     const vr one = vr_set1(1);
@@ -154,8 +155,9 @@ static void longwave(const lw_column *c, void *scratch)
                 vr_store(through + l * VL, transmission);
                 vr_store(emitted_up + l * VL, up);
                 radiance = vr_fma(transmission, radiance, down);
-                put_flux(sum_down + (l + 1) * SUMS + part, down_g ? down_g + (ptrdiff_t)(l + 1) * c->flux_g_stride : NULL,
-                         vr_mul(per_radiance, radiance), first, n);
+                put_flux(sum_down + (l + 1) * SUMS + part,
+                         down_g ? down_g + (ptrdiff_t)(l + 1) * c->flux_g_stride : NULL, vr_mul(per_radiance, radiance),
+                         first, n);
             }
             /* The surface reflects what it does not emit. */
             const vr emissivity = vr_set1(c->emissivity);
@@ -196,7 +198,7 @@ static void sources(const lw_column *c, real *lay_source, real *lev_source, real
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------- shortwave */
+/* ------------------------------------------------------------------------------------------------------ shortwave */
 
 /* Reflection and transmission of one layer. */
 typedef struct {
@@ -205,12 +207,14 @@ typedef struct {
     vr through;                         /* direct beam that passes                                        */
 } layer_optics;
 
-/* Two-stream solution with the coefficients of Zdunkowski's practical improved flux method (PIFM, Zdunkowski et al. 1980) as in
- * Meador & Weaver 1980, doi:10.1175/1520-0469(1980)037<0630:TSATRT>2.0.CO;2, eq. 14-15, 25-26 for the direct beam. */
+/* Two-stream solution with the coefficients of Zdunkowski's practical improved flux method (PIFM, Zdunkowski et al.
+ * 1980) as in Meador & Weaver 1980, doi:10.1175/1520-0469(1980)037<0630:TSATRT>2.0.CO;2, eq. 14-15, 25-26 for the
+ * direct beam. */
 SG_INLINE layer_optics two_stream(vr tau, vr w, vr g, real mu0_in)
 {
     const vr one = vr_set1(1), two = vr_set1(2), three = vr_set1(3), quarter = vr_set1(R(0.25));
-    const real least_mu = SG_REAL_IS_FLOAT ? R(3.4526698e-04) : R(1.4901161193847656e-08); /* square root of the epsilon */
+    const real least_mu =
+        SG_REAL_IS_FLOAT ? R(3.4526698e-04) : R(1.4901161193847656e-08); /* square root of the epsilon */
     const vr mu0 = vr_set1(mu0_in), mu = vr_set1(mu0_in > least_mu ? mu0_in : least_mu);
 
     vr gamma1 = vr_mul(quarter, vr_fnma(w, vr_fma(three, g, vr_set1(5)), vr_set1(8)));
@@ -221,7 +225,8 @@ SG_INLINE layer_optics two_stream(vr tau, vr w, vr g, real mu0_in)
     vr alpha2 = vr_fma(gamma1, gamma3, vr_mul(gamma2, gamma4));
 
     /* k = 0 in conservative scattering; the bound keeps the divisions below in range. */
-    vr k2 = vr_max(vr_mul(vr_sub(gamma1, gamma2), vr_add(gamma1, gamma2)), vr_set1(R(1e4) * REAL_EPSILON)), k = vr_sqrt(k2);
+    vr k2 = vr_max(vr_mul(vr_sub(gamma1, gamma2), vr_add(gamma1, gamma2)), vr_set1(R(1e4) * REAL_EPSILON));
+    vr k  = vr_sqrt(k2);
     vr e = vr_exp(vr_neg(vr_mul(k, tau))), e2 = vr_mul(e, e);
     vr per = vr_div(one, vr_fma(k, vr_add(one, e2), vr_mul(gamma1, vr_sub(one, e2))));
     layer_optics o;
@@ -252,11 +257,11 @@ static void shortwave(const sw_column *c, void *scratch)
 {
     size_t   n_lay = c->n_lay, n_lev = n_lay + 1;
     real    *sum_up = scratch, *sum_down = sum_up + n_lev * SUMS, *sum_direct = sum_down + n_lev * SUMS;
-    real    *beam = sum_direct + n_lev * SUMS;                                             /* at levels                     */
-    real    *reflect = beam + n_lev * VL, *transmit = reflect + n_lev * VL;                /* of layers                     */
-    real    *from_up = transmit + n_lev * VL, *from_down = from_up + n_lev * VL;           /* diffuse light made in layers  */
-    real    *between = from_down + n_lev * VL;                                             /* multiple reflection, layers   */
-    real    *albedo = between + n_lev * VL, *source = albedo + n_lev * VL;                 /* of all below, at levels       */
+    real    *beam    = sum_direct + n_lev * SUMS;                                /* at levels                     */
+    real    *reflect = beam + n_lev * VL, *transmit = reflect + n_lev * VL;      /* of layers                     */
+    real    *from_up = transmit + n_lev * VL, *from_down = from_up + n_lev * VL; /* diffuse light made in layers  */
+    real    *between = from_down + n_lev * VL;                                   /* multiple reflection, layers   */
+    real    *albedo = between + n_lev * VL, *source = albedo + n_lev * VL;       /* of all below, at levels       */
     const vr one = vr_set1(1);
     memset(scratch, 0, n_lev * FLUXES * SUMS * sizeof(real));
 

@@ -84,15 +84,19 @@ def air():
     n_col, n_lay = 7, 23
     level = np.geomspace(5.0, 1.01e5, n_lay + 1) * np.ones((n_col, 1)) * rng.uniform(0.97, 1.0, (n_col, 1))
     layer = np.sqrt(level[:, 1:] * level[:, :-1])
-    temperature = np.maximum(200.0 + 5 * rng.random((n_col, 1)), 295.0 * (layer / 1e5) ** 0.19) + rng.normal(0, 2, layer.shape)
-    profile = {"h2o": 0.02 * (layer / 1e5) ** 3 + 4e-6, "o3": 8e-6 * np.exp(-np.log(layer / 1000.0) ** 2 / 3) + 2e-8}
+    temperature = np.maximum(200.0 + 5 * rng.random((n_col, 1)), 295.0 * (layer / 1e5) ** 0.19) + rng.normal(
+        0, 2, layer.shape
+    )
+    profile = {"h2o": 0.02 * (layer / 1e5) ** 3 + 4e-6, "o3": 8e-6 * np.exp(-(np.log(layer / 1000.0) ** 2) / 3) + 2e-8}
     numbers = {"co2": 420e-6, "n2o": 335e-9, "co": 1.2e-7, "ch4": 1.9e-6, "o2": 0.209, "n2": 0.781, "cfc11": 2.2e-10}
     others = {gas: 1e-10 for gas in "ccl4 cfc12 cfc22 hfc143a hfc125 hfc23 hfc32 hfc134a cf4".split()}
     return atmosphere.Atmosphere(
         pressure_layer=layer,
         pressure_level=level,
         temperature_layer=temperature,
-        temperature_level=np.concatenate((temperature[:, :1], (temperature[:, 1:] + temperature[:, :-1]) / 2, temperature[:, -1:] + 1), 1),
+        temperature_level=np.concatenate(
+            (temperature[:, :1], (temperature[:, 1:] + temperature[:, :-1]) / 2, temperature[:, -1:] + 1), 1
+        ),
         temperature_surface=temperature[:, -1] + 2.0,
         gases={**profile, **numbers, **others, "no2": np.linspace(0, 1e-9, n_col)},
         emissivity=np.linspace(0.9, 1.0, n_col),

@@ -91,17 +91,29 @@ def test_longwave_fluxes_are_those_of_the_oracle(lw, synthetic_oracles, air, as_
 # Nearly conservative layers divide by 1 - (k mu)^2 and by k: up to 1e8 roundings. Relative to the light that comes in.
 def test_shortwave_fluxes_are_those_of_the_oracle(sw, synthetic_oracles, air, as_oracle):
     fluxes = kernel.fluxes_sw(sw, air, direct=True)
-    for got, wanted in zip((fluxes.up, fluxes.down, fluxes.direct), oracle.table_shortwave(synthetic_oracles["sw"], as_oracle(air)), strict=True):
+    for got, wanted in zip(
+        (fluxes.up, fluxes.down, fluxes.direct),
+        oracle.table_shortwave(synthetic_oracles["sw"], as_oracle(air)),
+        strict=True,
+    ):
         assert (np.abs(got - wanted)[:6] / fluxes.down[:6, :1]).max() <= 1e-8
 
 
 def test_shortwave_solver_with_asymmetry_and_two_albedos_is_the_oracle():
     rng = np.random.default_rng(4)
-    tau, ssa, asymmetry = 10.0 ** rng.uniform(-3, 1, (3, 9, 21)), rng.uniform(0, 0.99, (3, 9, 21)), rng.uniform(-0.3, 0.9, (3, 9, 21))
+    tau, ssa, asymmetry = (
+        10.0 ** rng.uniform(-3, 1, (3, 9, 21)),
+        rng.uniform(0, 0.99, (3, 9, 21)),
+        rng.uniform(-0.3, 0.9, (3, 9, 21)),
+    )
     mu0, sun = np.array([0.1, 0.5, 1.0]), rng.uniform(1, 2, (3, 21))
     beam, diffuse = np.array([0.1, 0.4, 0.9]), np.array([0.3, 0.2, 0.6])
     fluxes = kernel.solve_sw(tau, ssa, mu0, sun, diffuse, asymmetry=asymmetry, albedo_direct=beam)
-    for got, wanted in zip((fluxes.up, fluxes.down, fluxes.direct), oracle.shortwave_fluxes(tau, ssa, asymmetry, mu0, sun, beam, diffuse), strict=True):
+    for got, wanted in zip(
+        (fluxes.up, fluxes.down, fluxes.direct),
+        oracle.shortwave_fluxes(tau, ssa, asymmetry, mu0, sun, beam, diffuse),
+        strict=True,
+    ):
         # far from conservative scattering; 1 - (k mu)^2 may still cost five digits of 21 g-points of 2 W m-2
         assert np.abs(got - wanted).max() <= 1e-9
 
@@ -141,13 +153,17 @@ def test_isothermal_column_under_a_black_sky_has_no_longwave_heating():
     tau, lay, lev, surface, _ = boxes()
     sky = np.full_like(surface, np.pi)
     fluxes = kernel.solve_lw(tau, lay * 0 + 1, lev * 0 + 1, surface * 0 + 1, np.ones(3), down_toa=sky, n_angles=4)
-    # radiance 1 everywhere; 12 layers, 4 angles, 21 g-points of roundings, and weights printed to ten digits (1e-10 of the sum)
+    # radiance 1 everywhere; 12 layers, 4 angles, 21 g-points of roundings, and weights printed to ten digits (1e-10 of
+    # the sum)
     assert np.abs(fluxes.up - 21 * np.pi).max() < 21 * np.pi * 3e-10
     assert np.abs(fluxes.net).max() < 21 * np.pi * 1e-14
 
 
 def test_isothermal_atmosphere_under_a_black_lid_has_no_longwave_heating(lw, air):
-    same = {name: np.full_like(getattr(air, name), 280.0) for name in ("temperature_layer", "temperature_level", "temperature_surface")}
+    same = {
+        name: np.full_like(getattr(air, name), 280.0)
+        for name in ("temperature_layer", "temperature_level", "temperature_surface")
+    }
     black = replace(air, emissivity=np.ones(len(air)), **same)
     inside = kernel.gas_optics_lw(lw, black)
 
@@ -201,7 +217,11 @@ def test_one_layer_scatters_no_more_light_than_the_beam_loses(dtype):
     # 40,000 layers on black ground, many near 1 = k mu0, where the two-stream solution divides by almost nothing
     rng = np.random.default_rng(9)
     shape = (40, 1, 1000)
-    tau, ssa, asymmetry = 10.0 ** rng.uniform(-6, 2, shape), 1 - 10.0 ** rng.uniform(-9, 0, shape), rng.uniform(-0.5, 0.95, shape)
+    tau, ssa, asymmetry = (
+        10.0 ** rng.uniform(-6, 2, shape),
+        1 - 10.0 ** rng.uniform(-9, 0, shape),
+        rng.uniform(-0.5, 0.95, shape),
+    )
     mu0, sun = np.linspace(0.01, 1, 40), np.ones((40, 1000))
     arguments = [x.astype(dtype) for x in (tau, ssa, mu0, sun, np.zeros(40))]
     fluxes = kernel.solve_sw(*arguments, asymmetry=asymmetry.astype(dtype), by_g=True)
@@ -280,12 +300,18 @@ def test_fused_fluxes_are_those_of_optics_and_solver_apart(lw, sw, air):
 def test_solvers_take_both_directions(air):
     tau, lay, lev, surface, emissivity = boxes()
     top = kernel.solve_lw(tau, lay, lev, surface, emissivity, by_g=True)
-    bottom = kernel.solve_lw(tau[:, ::-1].copy(), lay[:, ::-1].copy(), lev[:, ::-1].copy(), surface, emissivity, top_first=False, by_g=True)
+    bottom = kernel.solve_lw(
+        tau[:, ::-1].copy(), lay[:, ::-1].copy(), lev[:, ::-1].copy(), surface, emissivity, top_first=False, by_g=True
+    )
     assert digest(top.up, top.down_g) == digest(bottom.up[:, ::-1], bottom.down_g[:, ::-1])
     light = kernel.solve_sw(tau, tau / (1 + tau), np.full(3, 0.5), surface, emissivity, by_g=True)
     turned = tau[:, ::-1].copy()
-    below = kernel.solve_sw(turned, turned / (1 + turned), np.full(3, 0.5), surface, emissivity, top_first=False, by_g=True)
-    assert digest(light.up, light.direct, light.up_g) == digest(below.up[:, ::-1], below.direct[:, ::-1], below.up_g[:, ::-1])
+    below = kernel.solve_sw(
+        turned, turned / (1 + turned), np.full(3, 0.5), surface, emissivity, top_first=False, by_g=True
+    )
+    assert digest(light.up, light.direct, light.up_g) == digest(
+        below.up[:, ::-1], below.direct[:, ::-1], below.up_g[:, ::-1]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +319,9 @@ def many(air):
     """150 columns: the seven repeated, each with its own surface."""
     rows = np.arange(150) % 7
     a = air.take(rows)
-    return replace(a, temperature_surface=a.temperature_surface + np.linspace(-5, 5, 150), albedo=np.linspace(0, 0.9, 150))
+    return replace(
+        a, temperature_surface=a.temperature_surface + np.linspace(-5, 5, 150), albedo=np.linspace(0, 0.9, 150)
+    )
 
 
 def run_all(lw, sw, a, **keywords):
@@ -360,7 +388,9 @@ def test_python_optics_in_the_slot_give_the_fluxes_of_the_tables(lw, sw, many):
 
 
 def test_coefficients_that_float_cannot_hold_as_normal_numbers_are_zero(synthetic_variables, air):
-    tiny = {name: value * 0 for name, value in synthetic_variables["lw"].items() if name in ("kminor_lower", "kminor_upper")}
+    tiny = {
+        name: value * 0 for name, value in synthetic_variables["lw"].items() if name in ("kminor_lower", "kminor_upper")
+    }
     tiny["kmajor"] = np.full_like(synthetic_variables["lw"]["kmajor"], 1e-42)
     faint = tables.from_variables({**synthetic_variables["lw"], **tiny})
     assert not kernel.gas_optics_lw(faint, air.astype("float32"))["tau"].any()
@@ -377,7 +407,10 @@ def test_absent_gases_may_leave_the_table(synthetic_variables, lw, air):
 
 def test_concentrations_may_be_numbers_columns_or_profiles(lw, air):
     n2o = np.linspace(3e-7, 4e-7, 7)
-    wide = replace(air, gases={**air.gases, "n2o": np.repeat(n2o[:, None], air.n_layer, 1), "co2": np.full((7, air.n_layer), 420e-6)})
+    wide = replace(
+        air,
+        gases={**air.gases, "n2o": np.repeat(n2o[:, None], air.n_layer, 1), "co2": np.full((7, air.n_layer), 420e-6)},
+    )
     narrow = replace(air, gases={**air.gases, "n2o": n2o, "co2": 420e-6})
     assert digest(kernel.fluxes_lw(lw, wide).up) == digest(kernel.fluxes_lw(lw, narrow).up)
 
@@ -424,7 +457,11 @@ def changed(a, name, value, at=(2, 5)):
         ("temperature_layer", 120.0, r"temperature_layer\[2, 5\] = 120 K lies outside the table \(160 to 355 K\)"),
         ("temperature_level", 400.0, r"temperature_level\[2, 5\] = 400 K lies outside the table \(160 to 355 K\)"),
         ("temperature_surface", 400.0, r"temperature_surface\[2\] = 400 K lies outside the table"),
-        ("pressure_layer", 1.2e6, r"pressure_layer\[2, 5\] = 1200000 Pa lies outside the table \(1.005\d* to 109663 Pa\)"),
+        (
+            "pressure_layer",
+            1.2e6,
+            r"pressure_layer\[2, 5\] = 1200000 Pa lies outside the table \(1.005\d* to 109663 Pa\)",
+        ),
     ],
 )
 def test_out_of_range_names_variable_column_layer_and_limit(lw, air, name, value, message):
@@ -436,7 +473,9 @@ def test_concentration_out_of_range_names_the_gas(lw, air):
     ozone = air.gases["o3"].copy()
     ozone[1, 3] = -1e-9
     bad = replace(air, gases={**air.gases, "o3": ozone})
-    with pytest.raises(_core.DomainError, match=r'gases\["o3"\]\[1, 3\] = -1e-09 lies outside the range of mole fractions \(0 to 1\)'):
+    with pytest.raises(
+        _core.DomainError, match=r'gases\["o3"\]\[1, 3\] = -1e-09 lies outside the range of mole fractions \(0 to 1\)'
+    ):
         kernel.fluxes_lw(lw, bad)
 
 
@@ -465,14 +504,22 @@ def test_pressures_must_be_monotonic(lw, air):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"temperature_layer": "float32"}, TypeError, r"temperature_layer: expected float64 array .* got float32 \(7, 23\)"),
-        ({"pressure_level": (7, 23)}, ValueError, r"pressure_level: expected shape \(n_col=7, n_lay\+1=24\), got \(7, 23\)"),
+        (
+            {"temperature_layer": "float32"},
+            TypeError,
+            r"temperature_layer: expected float64 array .* got float32 \(7, 23\)",
+        ),
+        (
+            {"pressure_level": (7, 23)},
+            ValueError,
+            r"pressure_level: expected shape \(n_col=7, n_lay\+1=24\), got \(7, 23\)",
+        ),
         ({"emissivity": 1.5}, _core.DomainError, r"emissivity: element 0 is 1.5, expected 0 to 1"),
         ({"emissivity": None}, ValueError, r"atmosphere.emissivity: is needed here"),
     ],
 )
 def test_wrong_arrays_are_named(lw, air, change, error, message):
-    (name, what), = change.items()
+    ((name, what),) = change.items()
     array = getattr(air, name)
     if what is None:
         array = None
@@ -567,12 +614,20 @@ def test_every_failing_allocation_is_reported_and_leaks_nothing(synthetic_variab
 
 def test_cross_sections_times_air_are_the_optical_depths(lw, sw, air):
     layer = 17
-    for table, optics, second in ((lw, kernel.LongwaveOptics, "planck_fraction"), (sw, kernel.ShortwaveOptics, "rayleigh")):
+    for table, optics, second in (
+        (lw, kernel.LongwaveOptics, "planck_fraction"),
+        (sw, kernel.ShortwaveOptics, "rayleigh"),
+    ):
         view = optics(table, fixed_gases={**air.gases, "no2": 0.0} | {"h2o": 0, "o3": 0})
         named = {g: x[:, layer] if np.ndim(x) == 2 else np.full(7, x) for g, x in air.gases.items() if g != "no2"}
-        named |= {"temperature": air.temperature_layer[:, layer].copy(), "pressure": air.pressure_layer[:, layer].copy()}
+        named |= {
+            "temperature": air.temperature_layer[:, layer].copy(),
+            "pressure": air.pressure_layer[:, layer].copy(),
+        }
         got = view.kernel({name: np.ascontiguousarray(named[name]) for name in view.input_names})
-        whole = (kernel.gas_optics_sw if table.shortwave else kernel.gas_optics_lw)(table, replace(air, gases={**air.gases, "no2": 0.0}))
+        whole = (kernel.gas_optics_sw if table.shortwave else kernel.gas_optics_lw)(
+            table, replace(air, gases={**air.gases, "no2": 0.0})
+        )
         dry = oracle.dry_air_column(air.pressure_level, air.gases["h2o"])[:, layer, None]
         tau = whole["tau"][:, layer] - (whole["tau_rayleigh"][:, layer] if table.shortwave else 0)
         assert np.allclose(got["absorption"] * dry, tau, rtol=1e-9, atol=1e-13 * dry.max() * 1e-25)

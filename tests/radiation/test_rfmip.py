@@ -14,7 +14,7 @@ def rmse(x):
 
 @pytest.fixture(scope="module")
 def errors(table, rfmip, reference):
-    """errors(name): deviation from the reference: top upward, surface downward [W m-2], heating at p > 4 hPa [K/day]."""
+    """errors(name): deviation from the reference: top up, surface down [W m-2], heating at p > 4 hPa [K/day]."""
 
     def compare(name):
         if name.startswith("lw"):
@@ -96,7 +96,8 @@ def test_longwave_in_float_follows_double(table, rfmip, name):
     assert np.abs(single.down - double.down).max() <= 1e-3
 
 
-# In float the least absorption of two_stream, k = sqrt(1e4 eps) = 0.035, is felt by nearly conservative layers: 5e-5 of 1200 W m-2.
+# In float the least absorption of two_stream, k = sqrt(1e4 eps) = 0.035, is felt by nearly conservative layers: 5e-5 of
+# 1200 W m-2.
 @pytest.mark.parametrize("name", ["sw-g112", "sw-g224"])
 def test_shortwave_in_float_follows_double(table, rfmip, name):
     double, single = (kernel.fluxes_sw(table(name), rfmip.astype(d)) for d in ("float64", "float32"))

@@ -29,7 +29,9 @@ def write(path, variables, file_format="NETCDF4", zlib=False):
                     file.createDimension(dimension, n)
                 dimensions.append(dimension)
             options = {"zlib": True} if zlib and value.ndim else {}
-            file.createVariable(name, value.dtype.str[1:] if value.dtype.kind != "S" else "S1", dimensions, **options)[...] = value
+            file.createVariable(name, value.dtype.str[1:] if value.dtype.kind != "S" else "S1", dimensions, **options)[
+                ...
+            ] = value
     return path
 
 
@@ -43,8 +45,12 @@ def classic(tmp_path_factory, variables):
     return write(tmp_path_factory.mktemp("tables") / "table.nc", variables, "NETCDF3_CLASSIC")
 
 
-@pytest.mark.parametrize(("file_format", "zlib"), [("NETCDF3_CLASSIC", False), ("NETCDF3_64BIT_OFFSET", False), ("NETCDF4", True)])
-def test_both_netcdf_formats_give_the_same_table(tmp_path, synthetic_variables, synthetic_tables, air, file_format, zlib):
+@pytest.mark.parametrize(
+    ("file_format", "zlib"), [("NETCDF3_CLASSIC", False), ("NETCDF3_64BIT_OFFSET", False), ("NETCDF4", True)]
+)
+def test_both_netcdf_formats_give_the_same_table(
+    tmp_path, synthetic_variables, synthetic_tables, air, file_format, zlib
+):
     for kind, compute in (("lw", kernel.gas_optics_lw), ("sw", kernel.gas_optics_sw)):
         path = write(tmp_path / f"{kind}.nc", synthetic_variables[kind], file_format, zlib)
         assert np.array_equal(compute(tables.load(path), air)["tau"], compute(synthetic_tables[kind], air)["tau"])
@@ -209,8 +215,16 @@ def poison(array, index, value):
         ("key_species", lambda x: poison(x, (2, 0, 1), 77), "key_species: band 2 names gas 77 of 19"),
         ("bnd_limits_gpt", lambda x: poison(x, (4, 0), 50), "bnd_limits_gpt: band 4 covers g-points 50 to 46"),
         ("bnd_limits_gpt", lambda x: poison(x, (13, 1), 111), "bnd_limits_gpt: the bands end at g-point 111 of 112"),
-        ("minor_limits_gpt_lower", lambda x: poison(x, (0, 1), 112), "minor_limits_gpt_lower: interval 0 .* part of one band"),
-        ("kminor_start_upper", lambda x: poison(x, 1, 100000), "minor_limits_gpt_upper: interval 1 needs contributors 100000"),
+        (
+            "minor_limits_gpt_lower",
+            lambda x: poison(x, (0, 1), 112),
+            "minor_limits_gpt_lower: interval 0 .* part of one band",
+        ),
+        (
+            "kminor_start_upper",
+            lambda x: poison(x, 1, 100000),
+            "minor_limits_gpt_upper: interval 1 needs contributors 100000",
+        ),
         ("solar_source_quiet", lambda x: 0 * x, "solar_source: sums to"),
         ("vmr_ref", lambda x: 0 * x, "vmr_ref: key gases of flavor 0 have amounts 0 and 0"),
     ],

