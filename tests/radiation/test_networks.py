@@ -202,3 +202,24 @@ def test_g_point_that_never_absorbs_stays_transparent():
     decoder = encode.Encoder({"absorption": chain}, side="outputs").fit(data)
     # an error of one deviation, 1e-3 of 1e-3, in y: (1e-6)^8 and a wide margin
     assert decoder.inverse_transform(np.ones((1, 2)))[0, 0] < 1e-40
+
+
+def test_veerman_family_is_eight_networks_of_four_inputs(sky):
+    count = 0
+    for wave, variables, view, fluxes in (
+        ("longwave", synthetic.longwave(), networks.VeermanLongwave, kernel.fluxes_lw),
+        ("shortwave", synthetic.shortwave(), networks.VeermanShortwave, kernel.fluxes_sw),
+    ):
+        optics = view(tables.from_variables(variables))
+        family = networks.VEERMAN[wave]
+        family = family.resized({name: (4,) for name in family.specs}).with_epochs(1 / 60)
+        inputs = networks.cells(optics, sky)
+        nets = networks.NetworkOptics(
+            optics, networks.train(optics, family, inputs, optics(inputs), sky, seed=3)
+        )
+        trained = [s for surrogates in nets.networks.values() for s in surrogates]
+        count += len(trained)
+        assert {s.n_in for s in trained} == {4}
+        flux = fluxes(optics.kdist, sky, optics=nets.for_slot())
+        assert np.isfinite(flux.up).all() and (flux.down >= 0.0).all()
+    assert count == 8

@@ -23,6 +23,7 @@ def test_study_without_data_runs_on_made_up_tables_and_says_so(tmp_path, monkeyp
         networks, "COMPACT", {name: short(family) for name, family in networks.COMPACT.items()}
     )
     monkeypatch.setattr(study, "QUICK_SCAN", ((), (4,)))
+    monkeypatch.setattr(study, "N_SYNTHETIC", 60)
     monkeypatch.setattr(tables, "search_folders", list)
     monkeypatch.setattr(atmosphere, "find_rfmip", lambda: (_ for _ in ()).throw(FileNotFoundError("none")))
     trial = study.run(tmp_path, quick=True)

@@ -157,8 +157,8 @@ def cells(optics, atmosphere):
 _CO2_RANGE = (1.3e-4, 2.4e-3)
 _TRAINING_RANGES = {
     "ch4": (3.5e-7, 2.6e-6), "n2o": (1.9e-7, 4.1e-7), "co": (0.0, 1.9e-7), "ccl4": (0.0, 8.8e-11),
-    "cfc11": (0.0, 2.5e-10), "cfc12": (0.0, 5.5e-10), "cfc22": (0.0, 2.5e-10), "hfc143a": (0.0, 7.5e-10), "hfc125": (0.0, 1.02e-9),
-    "hfc23": (0.0, 2.9e-11), "hfc32": (0.0, 8.8e-12), "hfc134a": (0.0, 4.5e-10), "cf4": (0.0, 1.4e-10),
+    "cfc11": (0.0, 2.5e-10), "cfc12": (0.0, 5.5e-10), "cfc22": (0.0, 2.5e-10), "hfc143a": (0.0, 7.5e-10),
+    "hfc125": (0.0, 1.02e-9), "hfc23": (0.0, 2.9e-11), "hfc32": (0.0, 8.8e-12), "hfc134a": (0.0, 4.5e-10), "cf4": (0.0, 1.4e-10),
 }  # fmt: skip
 
 
@@ -216,8 +216,11 @@ def _joined(parts):
         return value
 
     merged = {}
-    for name in ("pressure_layer", "pressure_level", "temperature_layer", "temperature_level", "temperature_surface") + (
-        "emissivity", "albedo", "mu0", "total_solar_irradiance", "site"):  # fmt: skip
+    names = (
+        "pressure_layer pressure_level temperature_layer temperature_level temperature_surface "
+        "emissivity albedo mu0 total_solar_irradiance site"
+    )
+    for name in names.split():
         values = [getattr(air, name) for air in parts]
         merged[name] = None if any(value is None for value in values) else np.concatenate(values)
     gases = {}
@@ -540,7 +543,7 @@ RRTMGP_NN = {
 }
 
 _LOGS = {name: [encode.Log(), encode.Standardise()] for name in ("pressure", "h2o", "o3")}
-# Zero is a value of the tables; Veerman et al. put 1e-12 for it in units of optical depth, here it is a cross-section.
+# Zero is a value of the tables; Veerman et al. put an optical depth of 1e-12 for it, here it is a cross-section.
 _LOG_CROSS_SECTION = (encode.Log(floor=1e-34), encode.Standardise())
 _LOG_FRACTION = (encode.Log(floor=1e-12), encode.Standardise())
 
@@ -574,10 +577,10 @@ _FLUX_ACCURACY = {False: (0.1, 0.1), True: (0.05, 0.1)}
 
 
 def _heating_accuracy(pressure):
-    """Accuracy asked of heating rates [K day-1]: an error that moves the temperature of a column at rest by 0.2 K.
+    """Accuracy asked of heating rates [K day-1]: an error that moves a column at rest by 0.2 K.
 
-    Radiation damps temperatures in about 5 days at the stratopause and 40 in the lower stratosphere; in the troposphere,
-    where convection and the surface help, 10 days are taken.
+    Radiation damps temperatures in about 5 days at the stratopause and 40 in the lower stratosphere; in the
+    troposphere, where convection and the surface help, 10 days are taken.
     """
     days = np.interp(np.log(pressure), np.log([100.0, 3e3, 1e4, 3e4]), [5.0, 40.0, 40.0, 10.0])
     return 0.2 / days
@@ -661,10 +664,10 @@ def flux_importance(
 
 
 def _standardised(chain, data):
-    """The chain of the outputs with its Standardise fitted here, no deviation below 1e-3 of their root mean square.
+    """The chain of the outputs with its Standardise fitted here, no deviation below 1e-3 of their rms.
 
-    Where a g-point does not absorb, its output is constant. Divided by a deviation of 1, as constants are by default,
-    the network's small error would be an opaque atmosphere after the eighth power.
+    Where a g-point does not absorb, its output is constant. Divided by a deviation of 1, as constants are by
+    default, the network's small error would be an opaque atmosphere after the eighth power.
     """
     last = chain[-1] if chain else None
     if not isinstance(last, encode.Standardise) or last.shared is not False:
@@ -715,7 +718,8 @@ def train(
 
     Examples
     --------
-    >>> networks = NetworkOptics(optics, train(optics, COMPACT["longwave"], x, optics(x), air, seed=1))     # doctest: +SKIP
+    >>> trained = train(optics, COMPACT["longwave"], x, optics(x), air, seed=1)           # doctest: +SKIP
+    >>> networks = NetworkOptics(optics, trained)                                         # doctest: +SKIP
     """
     networks = {}
     wanted = optics.output_names if only is None else tuple(only)
@@ -795,15 +799,16 @@ def read_rrtmgp_nn(paths, optics):
 
     Notes
     -----
-    x = (t(x) - min) / (max - min) with t = ln for pressure and the fourth root for h2o and o3; two hidden layers;
-    y = (std out + mean)^8 for cross-sections per molecule of dry air, y = out^2 for Planck fractions. Level sources
-    follow the table's geometric mean, not the lower layer's fraction as in that code: the rmse of fluxes differs by
-    0.001 W m-2.
+    x = (t(x) - min) / (max - min) with t = ln for pressure and the fourth root for h2o and o3; two hidden
+    layers; y = (std out + mean)^8 for cross-sections per molecule of dry air, y = out^2 for Planck fractions.
+    Level sources follow the table's geometric mean, not the lower layer's fraction as in that code: the rmse of
+    fluxes differs by 0.001 W m-2.
 
     Examples
     --------
-    >>> networks = read_rrtmgp_nn({"absorption": "lw-g128-210809_absorption_BEST.nc",
-    ...                            "planck_fraction": "lw-g128-210809_planck_frac_BEST.nc"}, optics)      # doctest: +SKIP
+    >>> paths = {"absorption": "lw-g128-210809_absorption_BEST.nc",
+    ...          "planck_fraction": "lw-g128-210809_planck_frac_BEST.nc"}
+    >>> networks = read_rrtmgp_nn(paths, optics)                                          # doctest: +SKIP
     """
     if set(paths) != set(optics.output_names):
         raise ValueError(

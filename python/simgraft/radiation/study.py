@@ -18,6 +18,7 @@ __all__ = ["run"]
 logger = logging.getLogger("simgraft")
 
 SEED = 2021
+N_SYNTHETIC = 1000  # columns, where there are no recorded ones
 HEATING_FROM = 400.0  # Pa, heating rates count below this level
 RFMIP_FILE = "multiple_input4MIPs_radiation_RFMIP_UColorado-RFMIP-1-2_none.nc"
 REFERENCE_FILE = "{}_Efx_RTE-RRTMGP-181204_rad-irf_r1i1p1f1_gn.nc"
@@ -111,8 +112,8 @@ class _Source:
         try:
             return atmosphere.rfmip(path), "RFMIP atmospheres, 100 sites x 18 experiments"
         except FileNotFoundError:
-            air = atmosphere_generator.generate(1000, seed=SEED)
-            return air, "1,000 atmospheres made by code"
+            air = atmosphere_generator.generate(N_SYNTHETIC, seed=SEED)
+            return air, f"{N_SYNTHETIC} atmospheres made by code"
 
     @property
     def synthetic(self):
@@ -120,8 +121,8 @@ class _Source:
         if not any(table.name.startswith("synthetic") for table in (self.longwave, self.shortwave)):
             return ""
         return (
-            "No RRTMGP tables were found: the k-distributions are synthetic, of the true shape but not of real gases. What the "
-            "networks cost and how they are proved is shown; the size of errors for real gases is not."
+            "No RRTMGP tables were found: the k-distributions are synthetic, of the true shape but not of real "
+            "gases. What the networks cost and how they are proved is shown; the size of errors for real gases is not."
         )
 
     def describe(self):
@@ -275,7 +276,8 @@ class _Wave:
         trial.gate(f"{short}_network_multiply_adds", cost, "1", "<=", PUBLISHED_COST[name])
         outside, looked = self.optics_net.outside
         trial.note(
-            f"{name}: {cost:.0f} multiply-adds per layer and g-point, {outside} of {looked} cells outside the training domain."
+            f"{name}: {cost:.0f} multiply-adds per layer and g-point, {outside} of {looked} cells outside the "
+            "training domain."
         )
         self._figures(inputs, truth, prediction, fluxes)
 
@@ -428,16 +430,21 @@ def _equilibrium(trial, source, waves):
             "both converged",
         ],
         rows,
-        note=f"Fixed relative humidity, 6.5 K/km; {int(network.steps.max())} steps with the networks, {seconds:.1f} s of CPU.",
+        note=f"Fixed relative humidity, 6.5 K/km; {int(network.steps.max())} steps with the networks, "
+        f"{seconds:.1f} s of CPU.",
     )
-    error, layers = ([np.abs(s.temperature_surface - truth.temperature_surface).max(),
-                      np.abs(s.temperature_layer - truth.temperature_layer).max()] for s in (network, floor))  # fmt: skip
+
+    def distance(state):
+        surface = np.abs(state.temperature_surface - truth.temperature_surface).max()
+        return surface, np.abs(state.temperature_layer - truth.temperature_layer).max()
+
+    error, least = distance(network), distance(floor)
     if not (truth.converged.all() and network.converged.all()):
         trial.warn(
             "Not every column reached equilibrium: the temperatures compared are those of the last step."
         )
-    trial.gate("equilibrium_surface_temperature_error", error[0], "K", "<=", 0.1, layers[0])
-    trial.gate("equilibrium_layer_temperature_error", error[1], "K", "<=", 0.3, layers[1])
+    trial.gate("equilibrium_surface_temperature_error", error[0], "K", "<=", 0.1, least[0])
+    trial.gate("equilibrium_layer_temperature_error", error[1], "K", "<=", 0.3, least[1])
 
     from matplotlib import pyplot
 
@@ -490,8 +497,9 @@ def _speed(trial, waves):
         "speed",
         ["wave", *(f"{task} [ns]" for task in tasks), "tables / networks"],
         rows,
-        note="CPU time per column, layer and g-point, one thread, float32, in one run: whole radiation (optics and solver) "
-        "with tables and with networks in the slot, which is served by Python; then both optics without a solver.",
+        note="CPU time per column, layer and g-point, one thread, float32, in one run: whole radiation (optics and "
+        "solver) with tables and with networks in the slot, which is served by Python; then both optics without a "
+        "solver.",
     )
     trial.note("The better choice on this machine, " + "; ".join(verdicts) + ".")
 
