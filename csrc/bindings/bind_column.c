@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Binds csrc/radiation/column.h and column_radiation.h: ColumnHost, whose run() takes a slot, ColumnRadiation, the slot of this
  * package, and the pure functions for tests. */
+#include "bindings/bind_network_slot.h"
 #include "bindings/bind_radiation.h"
 
 #include "radiation/column_radiation.h"
@@ -91,6 +92,7 @@ typedef struct {
     size_t               n_col, n_lay;
     PyObject            *held;  /* list of the table sets and arrays the slot points into */
     sg_gas_f64           gas[2][MAX_HELD / 2];
+    sg_optics_slot_f64   optics[2];  /* networks in place of the tables */
 } radiation_object;
 
 static PyTypeObject *radiation_type;
@@ -136,15 +138,35 @@ static int keep_gases(radiation_object *self, sg_dims *dims, const sg_kdist *kdi
     return 0;
 }
 
+/* optics: None for the table, or a NetworkSlot that fits it. *use = NULL for the table. */
+static int keep_optics(radiation_object *self, PyObject *optics, const sg_kdist *kdist, const char *name, sg_optics_slot_f64 *slot,
+                       const sg_optics_slot_f64 **use)
+{
+    if (optics == Py_None)
+        return 0;
+    sg_network_slot *networks = sg_bind_network_slot_of(optics, kdist, name);
+    if (!networks) {
+        if (!PyErr_Occurred())
+            PyErr_Format(PyExc_TypeError, "%s: expected None or a NetworkSlot, got %.100s", name, Py_TYPE(optics)->tp_name);
+        return -1;
+    }
+    *slot = sg_radiation_network_slot_f64(networks);
+    *use  = slot;
+    return PyList_Append(self->held, optics);
+}
+
 static PyObject *radiation_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"longwave", "shortwave", "n_layer", "longwave_gases", "shortwave_gases", "emissivity", "albedo", "mu0",
-                            "total_solar_irradiance", "day_fraction", "diffusivity", "num_threads", NULL};
+                            "total_solar_irradiance", "day_fraction", "diffusivity", "num_threads", "longwave_optics",
+                            "shortwave_optics", NULL};
     PyObject *lw, *sw, *lw_gases, *sw_gases, *emissivity, *albedo, *mu0, *tsi, *day;
+    PyObject *lw_optics = Py_None, *sw_optics = Py_None;
     Py_ssize_t                n_lay;
     sg_column_radiation_setup s = {.angles = {1, 0}};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOnOOOOOOOdi:ColumnRadiation", names, &lw, &sw, &n_lay, &lw_gases,
-                                     &sw_gases, &emissivity, &albedo, &mu0, &tsi, &day, &s.angles.diffusivity, &s.num_threads))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOnOOOOOOOdi|OO:ColumnRadiation", names, &lw, &sw, &n_lay, &lw_gases,
+                                     &sw_gases, &emissivity, &albedo, &mu0, &tsi, &day, &s.angles.diffusivity, &s.num_threads,
+                                     &lw_optics, &sw_optics))
         return NULL;
     if (!(s.lw = sg_bind_kdist(lw, "longwave")) || !(s.sw = sg_bind_kdist(sw, "shortwave")))
         return NULL;
@@ -160,7 +182,9 @@ static PyObject *radiation_new(PyTypeObject *type, PyObject *arguments, PyObject
         !(s.tsi = keep(self, &dims, tsi, "total_solar_irradiance", "n_col")) ||
         !(s.day_fraction = keep(self, &dims, day, "day_fraction", "n_col")) ||
         keep_gases(self, &dims, s.lw, lw_gases, "longwave_gases", self->gas[0]) ||
-        keep_gases(self, &dims, s.sw, sw_gases, "shortwave_gases", self->gas[1])) {
+        keep_gases(self, &dims, s.sw, sw_gases, "shortwave_gases", self->gas[1]) ||
+        keep_optics(self, lw_optics, s.lw, "longwave_optics", &self->optics[0], &s.lw_optics) ||
+        keep_optics(self, sw_optics, s.sw, "shortwave_optics", &self->optics[1], &s.sw_optics)) {
         Py_DECREF(self);
         return NULL;
     }

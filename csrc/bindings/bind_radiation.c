@@ -3,6 +3,8 @@
  * units live in the Python package; precision follows the dtype of the pressures. */
 #include "bindings/bind_radiation.h"
 
+#include "bindings/bind_network_slot.h"
+
 #include "base/memory.h"
 #include "radiation/radiation.h"
 
@@ -338,7 +340,7 @@ static int set_clipped(PyObject *result, const sg_range *range)
 typedef struct {
     PyObject   *kdist, *p_lay, *p_lev, *t_lay, *t_lev, *t_sfc, *gases;
     PyObject   *emissivity, *mu0, *tsi, *albedo_direct, *albedo_diffuse;
-    PyObject   *optics;  /* None or a callable */
+    PyObject   *optics;  /* None, a NetworkSlot or a callable */
     int         n_angles, clip, num_threads;
     double      diffusivity;
     int         want_jacobian, want_direct, want_by_g;

@@ -138,15 +138,23 @@ static sg_status SG_TYPED(call_optics)(void *context, const SG_TYPED(sg_optics_b
     return ok ? SG_OK : SG_ERR_INTERRUPTED; /* sg_raise keeps the callable's own exception */
 }
 
-/* Fills slot from the optics argument; *use = NULL for the table kernel. A callable runs in this thread only. */
+/* Fills slot from the optics argument; *use = NULL for the table kernel. A callable runs in this thread only, networks in all. */
 static int SG_TYPED(optics_of)(const arguments_of *a, const sg_kdist *kdist, SG_TYPED(callable_slot) *python,
                                SG_TYPED(sg_optics_slot) *slot, const SG_TYPED(sg_optics_slot) **use, int *num_threads)
 {
     *use = NULL;
     if (a->optics == Py_None)
         return 0;
+    sg_network_slot *networks = sg_bind_network_slot_of(a->optics, kdist, "optics");
+    if (networks) {
+        *slot = SG_TYPED(sg_radiation_network_slot)(networks);
+        *use  = slot;
+        return 0;
+    }
+    if (PyErr_Occurred())
+        return -1;
     if (!PyCallable_Check(a->optics)) {
-        PyErr_Format(PyExc_TypeError, "optics: expected None or a callable, got %.100s", Py_TYPE(a->optics)->tp_name);
+        PyErr_Format(PyExc_TypeError, "optics: expected None, a NetworkSlot or a callable, got %.100s", Py_TYPE(a->optics)->tp_name);
         return -1;
     }
     *python      = (SG_TYPED(callable_slot)){a->optics, kdist->n_gas, kdist->n_g};

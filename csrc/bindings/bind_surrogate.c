@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Binds csrc/surrogate: programs (encoder, decoder) and surrogates. */
-#include "bindings/convert.h"
+#include "bindings/bind_surrogate.h"
 
 #include "base/memory.h"
 #include "base/threads.h"
@@ -504,6 +504,17 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyTypeObject *surrogate_type;
+
+const sg_surrogate *sg_bind_surrogate_of(PyObject *object, const char *name)
+{
+    if (!PyObject_TypeCheck(object, surrogate_type)) {
+        PyErr_Format(PyExc_TypeError, "%s: expected a Surrogate of the core, got %.100s", name, Py_TYPE(object)->tp_name);
+        return NULL;
+    }
+    return ((surrogate_object *)object)->surrogate;
+}
+
 int sg_bind_surrogate(PyObject *module)
 {
     PyType_Spec *spec[2] = {&program_spec, &surrogate_spec};
@@ -513,7 +524,10 @@ int sg_bind_surrogate(PyObject *module)
             Py_XDECREF(type);
             return -1;
         }
-        Py_DECREF(type);
+        if (spec[i] == &surrogate_spec)
+            surrogate_type = (PyTypeObject *)type; /* lives as long as the process */
+        else
+            Py_DECREF(type);
     }
     return sg_bind_add(module, methods);
 }

@@ -18,6 +18,7 @@ int sg_bind_exceptions(PyObject *module);
     X(test)              \
     X(column)            \
     X(ecckd)             \
+    X(network_slot)      \
     X(radiation)
 
 #define X(room) int sg_bind_##room(PyObject *module);

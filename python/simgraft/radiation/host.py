@@ -141,6 +141,15 @@ def cell_optics(slot, kdist):
     return optics
 
 
+def _slot_of(optics):
+    """Networks as the slot of the core where they can be, anything else as it is."""
+    return optics.for_slot() if hasattr(optics, "for_slot") else optics
+
+
+def _runs_in_core(slot):
+    return slot is None or isinstance(slot, _core.NetworkSlot)
+
+
 class Radiation:
     """This package's radiation as a slot: optics from tables, or from what replaces them, and the solvers.
 
@@ -149,7 +158,8 @@ class Radiation:
     longwave, shortwave : KDistribution
         From :mod:`simgraft.radiation.tables`. Gases of the tables that the columns do not have count as absent.
     longwave_optics, shortwave_optics : callable, optional
-        In place of the table kernel, with its signature: see :func:`cell_optics`. With neither, everything runs in the core.
+        In place of the table kernel, with its signature: see :func:`cell_optics`. With neither, or with
+        :class:`~simgraft.radiation.networks.NetworkOptics` or what its ``for_slot`` gives, everything runs in the core.
     diffusivity : float, optional [1]
         Secant of the one longwave angle. Default: that of Gauss-Jacobi quadrature, 1.64.
     num_threads : int, optional
@@ -181,7 +191,8 @@ class Radiation:
         for name, shortwave in (("longwave", False), ("shortwave", True)):
             if getattr(self, name).shortwave != shortwave:
                 raise ValueError(f"{name}: expected a {name} table, got {getattr(self, name)!r}")
-        if self.longwave_optics is not None or self.shortwave_optics is not None:
+        optics = {"longwave_optics": _slot_of(self.longwave_optics), "shortwave_optics": _slot_of(self.shortwave_optics)}
+        if not all(_runs_in_core(slot) for slot in optics.values()):
             return run.python_slot(self)
 
         def gases(kdist):
@@ -195,6 +206,7 @@ class Radiation:
             shortwave_gases=gases(self.shortwave),
             diffusivity=float(self.diffusivity or 0.0),
             num_threads=int(self.num_threads or 0),
+            **optics,
             **run.surface,
         )
 
@@ -207,7 +219,8 @@ class Radiation:
             return Atmosphere(**(fields | {"gases": {gas: state.gases.get(gas, 0.0) for gas in kdist.gases}}))
 
         def optics(slot, kdist):
-            return None if slot is None else cell_optics(slot, kdist)
+            core = _slot_of(slot)
+            return core if _runs_in_core(core) else cell_optics(slot, kdist)
 
         lw = kernel.fluxes_lw(
             self.longwave,

@@ -134,7 +134,8 @@ def fluxes_lw(
     optics : callable, optional
         In place of the table kernel: ``optics(temperature, pressure, col_dry, vmr) -> (tau, planck_fraction)`` for the
         cells of a block: (n,) arrays [K], [Pa], [molecule cm-2] and (n_gas, n) [1] in the order of ``kdist.gases``;
-        results (n, n_g) of the same dtype. It runs in the calling thread.
+        results (n, n_g) of the same dtype. It runs in the calling thread. Networks from
+        :meth:`simgraft.radiation.networks.NetworkOptics.for_slot` run in the core, in all threads.
     out_of_range : {"raise", "clip"}
         Temperatures, pressures and concentrations outside the table are an error, or are moved to its limit and
         counted.

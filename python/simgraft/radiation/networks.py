@@ -42,6 +42,14 @@ TROPOPAUSE = (
     "tropopause"  # a bound of parts: where the tables change their key species and cross-sections jump
 )
 
+# What the slot of the core can do: sets of outputs, and guards.
+_CORE_OUTPUTS = {
+    ("absorption", "planck_fraction"): 0,
+    ("absorption", "rayleigh"): 1,
+    ("extinction", "single_scattering_albedo"): 2,
+}
+_CORE_GUARDS = {"off": 0, "count": 1, "raise": 2}
+
 
 # ------------------------------------------------------------------------------------------- what is replaced
 
@@ -311,6 +319,7 @@ class NetworkOptics:
             parts[0], parts[-1] = (parts[0][0], np.inf), (-np.inf, parts[-1][1] if len(parts) > 1 else np.inf)
             self.networks[output] = given
             self._part_of[output] = parts
+        self._slots = {}  # of the core, by what they are made of
         self.renormalise = not optics.shortwave if renormalise is None else renormalise
 
     def __call__(self, inputs):
@@ -336,7 +345,42 @@ class NetworkOptics:
         return _to_slot(self.optics, outputs)
 
     def for_slot(self):
-        """As the ``optics=`` of the flux functions, in the precision of the columns."""
+        """As the ``optics=`` of the flux functions, in the precision of the columns.
+
+        Returns
+        -------
+        callable or simgraft._core.NetworkSlot
+            Evaluated in the core, in all threads. Guards that warn or fall back to the kernel need Python: with one of
+            them it is a callable.
+        """
+        outputs = _CORE_OUTPUTS.get(tuple(self.optics.output_names))
+        policies = {s._policy for surrogates in self.networks.values() for s in surrogates}
+        if outputs is None or not policies <= set(_CORE_GUARDS):
+            return self._python_slot()
+        parts = [
+            tuple(
+                (s._core, low, _CORE_GUARDS[s._policy])
+                for s, (low, _) in zip(self.networks[output], self._part_of[output], strict=True)
+            )
+            for output in self.optics.output_names
+        ]
+        key = (*parts, self.renormalise)
+        if key not in self._slots:
+            self._slots[key] = _core.NetworkSlot(self.optics.kdist.core, *parts, outputs, self.renormalise)
+        return self._slots[key]
+
+    def _collect_counts(self):
+        """Move what the slots counted into the reports of the surrogates."""
+        for slot in self._slots.values():
+            for output, counts in zip(self.optics.output_names, slot.take_counts(), strict=True):
+                for s, seen in zip(self.networks[output], counts, strict=True):
+                    s.guard_report._add(seen | {"first": ""}, s.encoder_.labels_, seen["inputs"], 0)
+
+    def __getstate__(self):
+        self._collect_counts()
+        return self.__dict__ | {"_slots": {}}
+
+    def _python_slot(self):
         row = {gas: i for i, gas in enumerate(self.optics.kdist.gases)}
         second = "rayleigh" if self.optics.shortwave else "planck_fraction"
 
@@ -384,6 +428,7 @@ class NetworkOptics:
     @property
     def outside(self):
         """Rows that lay outside the training domain of a network since they were made, and rows in all."""
+        self._collect_counts()
         reports = [s.guard_report for surrogates in self.networks.values() for s in surrogates]
         return sum(r.n_outside for r in reports), sum(r.n_rows for r in reports)
 
