@@ -146,3 +146,13 @@ def test_describe_tells_what_a_surrogate_file_is(surrogate, tmp_path, capsys):
 def test_describe_of_a_missing_file_is_wrong_use_and_names_it(tmp_path, capsys):
     assert cli.main(["describe", str(tmp_path / "nothing.sg")]) == 2
     assert "nothing.sg" in capsys.readouterr().err
+
+
+def test_readme_example_runs_on_the_flame(flame, tmp_path, monkeypatch):
+    text = (ROOT / "README.md").read_text()
+    code = text.split("```python\n", 1)[1].split("```", 1)[0]
+    monkeypatch.chdir(tmp_path)
+    names = {"burn": flame["burn"], "flame": flame["flame"]}
+    exec(compile(code, "README.md", "exec"), names)
+    assert (tmp_path / "report.html").is_file()
+    assert names["trial"].passed
