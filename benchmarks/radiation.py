@@ -9,12 +9,16 @@ from statistics import median
 import numpy as np
 
 from benchmarks.runner import Row, measure
-from simgraft import _core
-from simgraft.radiation import atmosphere, kernel, tables
+from simgraft import _core, encode
+from simgraft.radiation import atmosphere, kernel, networks, tables
+from simgraft.surrogate import Surrogate
 
 LEAST_SHARE = {"half": 0.20, "full": 0.12}  # of the multiply-add peak, by the width of the 512-bit units
 LEAST_JAX_RATIO = 30.0
 PEER_ROUNDS = 5
+# Networks beside the tables: ours, and of the published sizes. Rows for information: which is faster depends on the machine.
+FAMILIES = {"networks": networks.COMPACT, "rrtmgp_nn": networks.RRTMGP_NN}
+ROOTS = {"pressure": [encode.Log()], "h2o": [encode.Root(4)], "o3": [encode.Root(4)]}
 
 
 def unit_width():
@@ -81,6 +85,56 @@ def fluxes():
         per_column[name] = times["ours"] / len(a) * 1e6
         yield Row(f"table_{name.replace('-', '_')}_fluxes", per_column[name], "us/column")
     yield Row("radiation_tables_lw_g128_sw_g112", per_column["lw-g128"] + per_column["sw-g112"], "us/column")
+
+
+def untrained(optics, family):
+    """Networks of the sizes and transforms of a family, with random weights: time does not depend on their values."""
+    rng = np.random.default_rng(1)
+    nets = {}
+    for output in optics.output_names:
+        hidden = family.specs[output].hidden
+        square = output == "planck_fraction"
+        back = [encode.Root(2)] if square else [encode.Root(8), encode.Standardise(mean=1e-3, std=1e-4)]
+        nets[output] = []
+        for part in networks._parts(optics, family.bounds):
+            whole = networks._part_kernel(optics, output, part)
+            sizes = [whole.n_in, *hidden, whole.n_out]
+            weights = [rng.normal(0, n**-0.5, (n, m)).astype(np.float32) for n, m in zip(sizes, sizes[1:], strict=False)]
+            biases = [np.full(m, 0.1, np.float32) for m in sizes[1:]]
+            encoder = {name: [*ROOTS.get(name, ()), encode.Standardise(mean=0.0, std=10.0)] for name in whole.inputs}
+            nets[output].append(
+                Surrogate.from_network(
+                    whole, weights, biases, [family.activation] * len(hidden) + ["linear"], encoder=encoder,
+                    decoder={output: back}, guard="off",
+                )
+            )  # fmt: skip
+    return networks.NetworkOptics(optics, nets)
+
+
+def networks_beside_tables():
+    """Rows of optics and solver with tables, our networks and networks of the published sizes, in turn; whole radiation last."""
+    air = columns()
+    day = air.take(np.flatnonzero(air.mu0 > 0))
+    whole = dict.fromkeys(("table", *FAMILIES), 0.0)
+    for name, view, wave in (
+        ("lw-g128", kernel.LongwaveOptics, "longwave"),
+        ("sw-g112", kernel.ShortwaveOptics, "shortwave"),
+    ):
+        kdist = table(name, air)
+        optics = view(kdist)
+        compute, a = (kernel.fluxes_sw, day) if kdist.shortwave else (kernel.fluxes_lw, air)
+        slots = {"table": None} | {kind: untrained(optics, family[wave]).for_slot() for kind, family in FAMILIES.items()}
+        times, _ = measure({kind: lambda s=s, f=compute, k=kdist, a=a: f(k, a, optics=s, num_threads=1) for kind, s in slots.items()})
+        each = {kind: seconds / len(a) * 1e6 for kind, seconds in times.items()}
+        for kind in FAMILIES:
+            yield _against_table(f"{kind}_{name.replace('-', '_')}_vs_table", each[kind], each["table"])
+        whole = {kind: whole[kind] + each[kind] for kind in whole}
+    for kind in FAMILIES:
+        yield _against_table(f"{kind}_lw_g128_sw_g112_vs_table", whole[kind], whole["table"])
+
+
+def _against_table(name, ours, tables_):
+    return Row(name, ours, "us/column", "table kernel", _core.__version__, tables_, tables_ / ours)
 
 
 class JaxRrtmgp:
@@ -183,7 +237,7 @@ def peer():
 
 
 # Each yields rows; add a comparison by adding a function.
-SECTIONS = (gas_optics, fluxes, peer)
+SECTIONS = (gas_optics, fluxes, networks_beside_tables, peer)
 
 
 def run():
