@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from simgraft.metrics import binned_error
+
 _BLUE, _RED, _GREY = "#1f5fa8", "#c23b22", "#6b6b6b"
 
 
@@ -82,8 +84,6 @@ def error_by_input(kernel, x, error, bins=20):
     list of (label, unit, log, (centre, mean, low, high))
         The input with the widest change of the band first.
     """
-    from simgraft.trial import binned_error
-
     worst = error[np.arange(len(error)), np.argmax(np.abs(error), axis=1)]
     found, column = [], 0
     for name, variable in kernel.inputs.items():

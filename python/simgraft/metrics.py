@@ -14,6 +14,7 @@ __all__ = [
     "Errors",
     "Moments",
     "bias",
+    "binned_error",
     "mae",
     "max_error",
     "percentiles",
@@ -481,3 +482,33 @@ def squared_distance(x, mean, whitening, num_threads=None):
     array([25.])
     """
     return _core.squared_distance(x, mean, whitening, num_threads or 0)
+
+
+def binned_error(x, error, bins=20, log=False):
+    """Error against a coordinate: mean and central 95 % band in bins of equal count.
+
+    Parameters
+    ----------
+    x : (n,) array
+        Coordinate, for example pressure.
+    error : (n,) array
+        Signed errors.
+    bins : int
+        Number of bins.
+    log : bool
+        Take the bin centres as geometric means.
+
+    Returns
+    -------
+    centre, mean, low, high : (bins,) arrays
+        ``low`` and ``high`` are the 2.5 and 97.5 percentiles.
+    """
+    x = np.asarray(x, dtype=np.float64).ravel()
+    error = np.asarray(error, dtype=np.float64).ravel()
+    order = np.argsort(x, kind="stable")
+    rows = []
+    for part in np.array_split(order, min(bins, x.size)):
+        centre = np.exp(np.mean(np.log(x[part]))) if log else x[part].mean()
+        low, high = np.percentile(error[part], (2.5, 97.5))
+        rows.append((centre, error[part].mean(), low, high))
+    return tuple(np.array(rows).T)

@@ -74,36 +74,6 @@ def error_row(name, unit, truth, prediction):
     return row
 
 
-def binned_error(x, error, bins=20, log=False):
-    """Error against a coordinate: mean and central 95 % band in bins of equal count.
-
-    Parameters
-    ----------
-    x : (n,) array
-        Coordinate, for example pressure.
-    error : (n,) array
-        Signed errors.
-    bins : int
-        Number of bins.
-    log : bool
-        Take the bin centres as geometric means.
-
-    Returns
-    -------
-    centre, mean, low, high : (bins,) arrays
-        ``low`` and ``high`` are the 2.5 and 97.5 percentiles.
-    """
-    x = np.asarray(x, dtype=np.float64).ravel()
-    error = np.asarray(error, dtype=np.float64).ravel()
-    order = np.argsort(x, kind="stable")
-    rows = []
-    for part in np.array_split(order, min(bins, x.size)):
-        centre = np.exp(np.mean(np.log(x[part]))) if log else x[part].mean()
-        low, high = np.percentile(error[part], (2.5, 97.5))
-        rows.append((centre, error[part].mean(), low, high))
-    return tuple(np.array(rows).T)
-
-
 class Trial:
     """Compare a surrogate with its kernel and collect numbers, gates and pictures.
 

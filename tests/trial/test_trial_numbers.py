@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import simgraft as sg
-from simgraft.trial import binned_error, error_row
+from simgraft.metrics import binned_error
+from simgraft.trial import error_row
 
 
 def test_error_row_of_a_known_error():
