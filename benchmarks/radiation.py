@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -16,7 +17,7 @@ from simgraft.surrogate import Surrogate
 LEAST_SHARE = {"half": 0.20, "full": 0.12}  # of the multiply-add peak, by the width of the 512-bit units
 LEAST_JAX_RATIO = 30.0
 PEER_ROUNDS = 5
-# Networks beside the tables: ours, and of the published sizes. Rows for information: which is faster depends on the machine.
+# Networks beside the tables: ours, and of the published sizes. For information: which is faster depends on the machine.
 FAMILIES = {"networks": networks.COMPACT, "rrtmgp_nn": networks.RRTMGP_NN}
 ROOTS = {"pressure": [encode.Log()], "h2o": [encode.Root(4)], "o3": [encode.Root(4)]}
 
@@ -99,7 +100,8 @@ def untrained(optics, family):
         for part in networks._parts(optics, family.bounds):
             whole = networks._part_kernel(optics, output, part)
             sizes = [whole.n_in, *hidden, whole.n_out]
-            weights = [rng.normal(0, n**-0.5, (n, m)).astype(np.float32) for n, m in zip(sizes, sizes[1:], strict=False)]
+            pairs = zip(sizes, sizes[1:], strict=False)
+            weights = [rng.normal(0, n**-0.5, (n, m)).astype(np.float32) for n, m in pairs]
             biases = [np.full(m, 0.1, np.float32) for m in sizes[1:]]
             encoder = {name: [*ROOTS.get(name, ()), encode.Standardise(mean=0.0, std=10.0)] for name in whole.inputs}
             nets[output].append(
@@ -112,7 +114,7 @@ def untrained(optics, family):
 
 
 def networks_beside_tables():
-    """Rows of optics and solver with tables, our networks and networks of the published sizes, in turn; whole radiation last."""
+    """Rows of optics and solver with tables, our networks and networks of the published sizes, in turn; then the sum."""
     air = columns()
     day = air.take(np.flatnonzero(air.mu0 > 0))
     whole = dict.fromkeys(("table", *FAMILIES), 0.0)
@@ -123,8 +125,10 @@ def networks_beside_tables():
         kdist = table(name, air)
         optics = view(kdist)
         compute, a = (kernel.fluxes_sw, day) if kdist.shortwave else (kernel.fluxes_lw, air)
-        slots = {"table": None} | {kind: untrained(optics, family[wave]).for_slot() for kind, family in FAMILIES.items()}
-        times, _ = measure({kind: lambda s=s, f=compute, k=kdist, a=a: f(k, a, optics=s, num_threads=1) for kind, s in slots.items()})
+        slots = {"table": None}
+        slots |= {kind: untrained(optics, family[wave]).for_slot() for kind, family in FAMILIES.items()}
+        calls = {kind: partial(compute, kdist, a, optics=slot, num_threads=1) for kind, slot in slots.items()}
+        times, _ = measure(calls)
         each = {kind: seconds / len(a) * 1e6 for kind, seconds in times.items()}
         for kind in FAMILIES:
             yield _against_table(f"{kind}_{name.replace('-', '_')}_vs_table", each[kind], each["table"])

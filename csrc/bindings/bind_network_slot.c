@@ -61,13 +61,13 @@ static PyObject *slot_new(PyTypeObject *type, PyObject *arguments, PyObject *key
     int              outputs, renormalise;
     sg_network_part  part[2][SG_NETWORK_PARTS];
     sg_network_setup setup = {0};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO!O!ip:NetworkSlot", names, &kdist, &PyTuple_Type, &first, &PyTuple_Type,
-                                     &second, &outputs, &renormalise) ||
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO!O!ip:NetworkSlot", names, &kdist, &PyTuple_Type, &first,
+                                     &PyTuple_Type, &second, &outputs, &renormalise) ||
         !(setup.kdist = sg_bind_kdist(kdist, "kdist")))
         return NULL;
     slot_object *self = (slot_object *)type->tp_alloc(type, 0);
-    if (!self || !(self->held = PyTuple_Pack(3, kdist, first, second)) || read_parts(self, first, 0, "first", part[0]) ||
-        read_parts(self, second, 1, "second", part[1])) {
+    if (!self || !(self->held = PyTuple_Pack(3, kdist, first, second)) ||
+        read_parts(self, first, 0, "first", part[0]) || read_parts(self, second, 1, "second", part[1])) {
         Py_XDECREF(self);
         return NULL;
     }
@@ -93,9 +93,9 @@ static PyObject *part_counts(slot_object *self, int output, size_t i)
     if (!inputs)
         return NULL;
     sg_network_counts c = sg_radiation_network_slot_take_counts(self->slot, output, i, PyArray_DATA(inputs));
-    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:N}", "n_rows", (Py_ssize_t)c.n_rows, "n_outside", (Py_ssize_t)c.n_outside, "n_box",
-                         (Py_ssize_t)c.n_box, "n_density", (Py_ssize_t)c.n_density, "n_not_finite", (Py_ssize_t)c.n_not_finite,
-                         "inputs", (PyObject *)inputs);
+    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n,s:N}", "n_rows", (Py_ssize_t)c.n_rows, "n_outside",
+                         (Py_ssize_t)c.n_outside, "n_box", (Py_ssize_t)c.n_box, "n_density", (Py_ssize_t)c.n_density, "n_not_finite",
+                         (Py_ssize_t)c.n_not_finite, "inputs", (PyObject *)inputs);
 }
 
 static PyObject *slot_take_counts(slot_object *self, PyObject *ignored)
@@ -122,7 +122,8 @@ static PyObject *slot_take_counts(slot_object *self, PyObject *ignored)
 static PyMethodDef slot_methods[] = {
     {"take_counts", SG_METHOD(slot_take_counts), METH_NOARGS,
      "take_counts() -> (list of dict, list of dict)\n\n"
-     "Rows looked at and outside the domain, of each part of both outputs, since the last call; \"inputs\": (n_in,) per input."},
+     "Rows looked at and outside the domain, of each part of both outputs, since the last call; \"inputs\": (n_in,)\n"
+     "per input."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -131,9 +132,9 @@ static PyType_Slot slot_slots[] = {
     {Py_tp_dealloc, slot_dealloc},
     {Py_tp_methods, slot_methods},
     {Py_tp_doc, "NetworkSlot(kdist, first, second, outputs, renormalise)\n\n"
-                "Surrogates in the optics slot. first, second: tuples of (Surrogate, lowest pressure [Pa], guard) from the surface\n"
-                "upwards; guard 0 unchecked, 1 count, 2 stop; outputs 0 absorption and Planck fraction, 1 absorption and Rayleigh,\n"
-                "2 extinction and albedo. See csrc/radiation/network_slot.h."},
+                "Surrogates in the optics slot. first, second: tuples of (Surrogate, lowest pressure [Pa], guard)\n"
+                "from the surface upwards; guard 0 unchecked, 1 count, 2 stop; outputs 0 absorption and Planck fraction,\n"
+                "1 absorption and Rayleigh, 2 extinction and albedo. See csrc/radiation/network_slot.h."},
     {0, NULL},
 };
 static PyType_Spec slot_spec = {"simgraft._core.NetworkSlot", sizeof(slot_object), 0, Py_TPFLAGS_DEFAULT, slot_slots};

@@ -11,8 +11,8 @@
 #include "radiation/network_slot_kernels.h"
 
 enum {
-    CHUNK   = 8 * SG_DENSE_BLOCK, /* rows sorted at a time: most chunks lie in one part, and their inputs stay in the caches */
-    STEP    = 2 * SG_DENSE_BLOCK, /* rows through a network before its outputs are put in place, from the caches               */
+    CHUNK   = 8 * SG_DENSE_BLOCK, /* rows sorted at a time: most chunks lie in one part, inputs stay in the caches */
+    STEP    = 2 * SG_DENSE_BLOCK, /* rows through a network before its outputs are put in place, from the caches  */
     CLASSES = 2 * SG_NETWORK_PARTS
 };
 
@@ -43,7 +43,7 @@ struct sg_network_slot {
     size_t             n_part[2], n_network;
     network           *network;        /* (n_network): those of the first output, then those of the second          */
     size_t             n_edge;
-    double             edge[CLASSES];  /* ascending; a row of class i has pressure above edge[i-1], up to edge[i] [Pa] */
+    double             edge[CLASSES];  /* ascending; pressures of class i are above edge[i-1], up to edge[i] [Pa] */
     size_t             max_in;
     size_t             workspace_bytes;
 };
@@ -66,7 +66,7 @@ void sg_radiation_network_slot_free(sg_network_slot *slot)
     sg_free(slot);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- making one */
+/* ----------------------------------------------------------------------------------------------------- making one */
 
 static int source_of(const sg_kdist *kdist, const char *name)
 {
@@ -85,16 +85,21 @@ static sg_status read_network(const sg_network_slot *slot, network *net, sg_erro
     const char           *want  = output_name[slot->outputs][net->output];
     sg_surrogate_info     info  = sg_surrogate_describe(net->surrogate);
     sg_surrogate_variable first = sg_surrogate_output(net->surrogate, 0);
-    if (info.n_out != slot->kdist->n_g || strncmp(first.name, want, strlen(want)) != 0 || strchr("[", first.name[strlen(want)]) == NULL)
-        return sg_fail(error, SG_ERR_VALUE, want, "expected a surrogate of %s with %zu g-points, got one of %s with %zu outputs", want,
-                       slot->kdist->n_g, first.name, info.n_out);
+    size_t                length = strlen(want);
+    /* "absorption[0]", or "absorption" where there is one g-point */
+    int same = strncmp(first.name, want, length) == 0 && (first.name[length] == '[' || first.name[length] == '\0');
+    if (info.n_out != slot->kdist->n_g || !same)
+        return sg_fail(error, SG_ERR_VALUE, want,
+                       "expected a surrogate of %s with %zu g-points, got one of %s with %zu outputs", want, slot->kdist->n_g, first.name, info.n_out);
     net->n_in = info.n_in;
     SG_TRY(sg_alloc_array(&net->source, info.n_in, sizeof *net->source, "inputs of a network", error));
-    SG_TRY(sg_alloc_array(&net->outside_of_input, info.n_in, sizeof *net->outside_of_input, "counts of a network", error));
+    SG_TRY(sg_alloc_array(&net->outside_of_input, info.n_in, sizeof *net->outside_of_input, "counts of a network",
+                          error));
     for (size_t k = 0; k < info.n_in; k++) {
         const char *name = sg_surrogate_input(net->surrogate, k).name;
         if (strchr(name, '['))
-            return sg_fail(error, SG_ERR_VALUE, want, "the surrogate has the input %s; expected temperature, pressure and gases", name);
+            return sg_fail(error, SG_ERR_VALUE, want,
+                           "the surrogate has the input %s; expected temperature, pressure and gases", name);
         net->source[k] = source_of(slot->kdist, name);
     }
     for (net->layout = 0; slot->network + net->layout != net; net->layout++) {
@@ -122,7 +127,8 @@ static sg_status check_setup(const sg_network_setup *setup, sg_error *error)
     if (setup->outputs < SG_NETWORK_PLANCK || setup->outputs > SG_NETWORK_ALBEDO)
         return sg_fail(error, SG_ERR_VALUE, "outputs", "expected 0, 1 or 2, got %d", (int)setup->outputs);
     if (!setup->kdist->shortwave != (setup->outputs == SG_NETWORK_PLANCK))
-        return sg_fail(error, SG_ERR_VALUE, "kdist", "is a %s table, expected a %s one", setup->kdist->shortwave ? "shortwave" : "longwave",
+        return sg_fail(error, SG_ERR_VALUE, "kdist", "is a %s table, expected a %s one",
+                       setup->kdist->shortwave ? "shortwave" : "longwave",
                        setup->kdist->shortwave ? "longwave" : "shortwave");
     for (int output = 0; output < 2; output++) {
         const char *name = output_name[setup->outputs][output];
@@ -132,8 +138,9 @@ static sg_status check_setup(const sg_network_setup *setup, sg_error *error)
         for (size_t i = 0; i + 1 < n; i++) {
             double p = setup->part[output][i].p_low, before = i ? setup->part[output][i - 1].p_low : INFINITY;
             if (!(p > 0 && p < before))
-                return sg_fail(error, SG_ERR_VALUE, name, "expected parts from the surface upwards, got a lower limit of %g Pa after %g Pa",
-                               p, before);
+                return sg_fail(error, SG_ERR_VALUE, name,
+                               "expected parts from the surface upwards, got a lower limit of %g Pa after %g Pa", p,
+                               before);
         }
     }
     return SG_OK;
@@ -201,18 +208,22 @@ sg_status sg_radiation_network_slot_check(const sg_network_slot *slot, const sg_
         return SG_OK;
     if (!own->shortwave != !kdist->shortwave || own->n_g != kdist->n_g || own->n_band != kdist->n_band ||
         memcmp(own->band_limits_g, kdist->band_limits_g, 2 * own->n_band * sizeof *own->band_limits_g) != 0)
-        return sg_fail(error, SG_ERR_VALUE, "optics", "the networks were made for a %s table of %zu g-points in %zu bands; this is a %s "
-                       "one of %zu in %zu, or with other bands", own->shortwave ? "shortwave" : "longwave", own->n_g, own->n_band,
+        return sg_fail(error, SG_ERR_VALUE, "optics",
+                       "the networks were made for a %s table of %zu g-points in %zu bands; this is a %s one of %zu in "
+                       "%zu, or with other bands",
+                       own->shortwave ? "shortwave" : "longwave", own->n_g, own->n_band,
                        kdist->shortwave ? "shortwave" : "longwave", kdist->n_g, kdist->n_band);
     for (size_t i = 0; i < own->n_gas || i < kdist->n_gas; i++) {
-        const char *mine = i < own->n_gas ? own->gas_name[i] : "none", *its = i < kdist->n_gas ? kdist->gas_name[i] : "none";
+        const char *mine = i < own->n_gas ? own->gas_name[i] : "none";
+        const char *its  = i < kdist->n_gas ? kdist->gas_name[i] : "none";
         if (strcmp(mine, its) != 0)
-            return sg_fail(error, SG_ERR_VALUE, "optics", "the networks were made for a table whose gas %zu is %s; here it is %s", i, mine, its);
+            return sg_fail(error, SG_ERR_VALUE, "optics",
+                           "the networks were made for a table whose gas %zu is %s; here it is %s", i, mine, its);
     }
     return SG_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------------------------ counts */
+/* --------------------------------------------------------------------------------------------------------- counts */
 
 static void note_counts(network *net, const sg_guard *guard)
 {
@@ -228,7 +239,8 @@ static void note_counts(network *net, const sg_guard *guard)
             atomic_fetch_add_explicit(net->outside_of_input + k, guard->outside_of_input[k], memory_order_relaxed);
 }
 
-sg_network_counts sg_radiation_network_slot_take_counts(sg_network_slot *slot, int output, size_t i, size_t *outside_of_input)
+sg_network_counts sg_radiation_network_slot_take_counts(sg_network_slot *slot, int output, size_t i,
+                                                           size_t *outside_of_input)
 {
     network *net = slot->network + (output ? slot->n_part[0] : 0) + i;
     for (size_t k = 0; k < net->n_in; k++)
@@ -239,12 +251,13 @@ sg_network_counts sg_radiation_network_slot_take_counts(sg_network_slot *slot, i
 }
 
 /* The message of the surrogate, with the network and the layer instead of a row that means nothing to the caller. */
-static sg_status explain(const sg_network_slot *slot, const network *net, const sg_guard *guard, size_t layer, sg_error *error)
+static sg_status explain(const sg_network_slot *slot, const network *net, const sg_guard *guard, size_t layer,
+                         sg_error *error)
 {
     sg_error  reason = {0};
     sg_status status = sg_guard_explain(net->surrogate, guard, &reason);
-    sg_fail(error, status, NULL, "%.300s; row %zu is layer %zu from the top, network for %s", reason.message, guard->first_row, layer,
-            output_name[slot->outputs][net->output]);
+    sg_fail(error, status, NULL, "%.300s; row %zu is layer %zu from the top, network for %s", reason.message,
+            guard->first_row, layer, output_name[slot->outputs][net->output]);
     if (error)
         snprintf(error->argument, sizeof error->argument, "%s", reason.argument);
     return status;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Neural surrogates in the optics slot. Of each output of the slot one surrogate stands in for the whole column, or several share
- * it by pressure; as a rule lower and upper atmosphere, since the tables change their key gases at the tropopause.
+/* Neural surrogates in the optics slot. Of each output of the slot one surrogate stands in for the whole column, or
+ * several share it by pressure; as a rule with a bound at the tropopause, where the tables change their key gases.
  *
- * Rows of a block are sorted by pressure, some hundreds at a time, so that every surrogate sees contiguous rows. What a row
- * gives depends on that row only: bits do not depend on blocks, threads or instruction sets (v3 and v4). */
+ * Rows of a block are sorted by pressure, some hundreds at a time, so that every surrogate sees contiguous rows. What
+ * a row gives depends on that row only: bits do not depend on blocks, threads or instruction sets (v3 and v4). */
 #ifndef SG_RADIATION_NETWORK_SLOT_H
 #define SG_RADIATION_NETWORK_SLOT_H
 
@@ -14,10 +14,10 @@
 
 /* What the surrogates give, each n_g values. Names of their outputs must be these. */
 typedef enum sg_network_outputs {
-    SG_NETWORK_PLANCK,   /* longwave:  "absorption" [cm2 molecule-1], "planck_fraction" [1]                              */
-    SG_NETWORK_RAYLEIGH, /* shortwave: "absorption", "rayleigh" [cm2 molecule-1]                                         */
-    SG_NETWORK_ALBEDO    /* shortwave: "extinction" [cm2 molecule-1], "single_scattering_albedo" [1], as Veerman et al. 2021,
-                          * doi:10.1098/rsta.2020.0095 */
+    SG_NETWORK_PLANCK,   /* longwave:  "absorption" [cm2 molecule-1], "planck_fraction" [1]                          */
+    SG_NETWORK_RAYLEIGH, /* shortwave: "absorption", "rayleigh" [cm2 molecule-1]                                     */
+    SG_NETWORK_ALBEDO    /* shortwave: "extinction" [cm2 molecule-1], "single_scattering_albedo" [1], as Veerman
+                          * et al. 2021, doi:10.1098/rsta.2020.0095 */
 } sg_network_outputs;
 
 /* What to do with rows outside the domain of a surrogate. */
@@ -27,11 +27,11 @@ typedef enum sg_network_guard {
     SG_NETWORK_STOP    /* SG_ERR_DOMAIN, or SG_ERR_NOT_FINITE, names one of the first    */
 } sg_network_guard;
 
-/* One surrogate. Its inputs may be "temperature" [K], "pressure" [Pa] and mole fractions by the name of the gas [1], in any order;
- * a gas that the table does not know is 0. */
+/* One surrogate. Its inputs may be "temperature" [K], "pressure" [Pa] and mole fractions by the name of the gas [1], in
+ * any order; a gas that the table does not know is 0. */
 typedef struct sg_network_part {
     const sg_surrogate *surrogate;
-    double              p_low;  /* [Pa] it holds for pressures above this, up to the p_low of the part before; ignored in the last */
+    double              p_low;  /* [Pa] it holds above this, up to the p_low of the part before; ignored in the last */
     sg_network_guard    guard;
 } sg_network_part;
 
@@ -61,7 +61,9 @@ typedef struct sg_network_counts {
     size_t n_rows, n_outside, n_box, n_density, n_not_finite; /* as in sg_guard */
 } sg_network_counts;
 
-/* The counts of part i of an output since the last call, and starts anew. Counts per input are added to outside_of_input (n_in). */
-sg_network_counts sg_radiation_network_slot_take_counts(sg_network_slot *slot, int output, size_t i, size_t *outside_of_input);
+/* The counts of part i of an output since the last call, and starts anew. Counts per input are added to
+ * outside_of_input (n_in). */
+sg_network_counts sg_radiation_network_slot_take_counts(sg_network_slot *slot, int output, size_t i,
+                                                           size_t *outside_of_input);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The typed part of network_slot.c, included once per precision with real, SG_TYPED and PICK (kernel table of the instruction set
- * in use). */
+/* The typed part of network_slot.c, included once per precision with real, SG_TYPED and PICK (kernel table of the
+ * instruction set in use). */
 
 /* What one call works with. */
 typedef struct SG_TYPED(network_space) {
@@ -14,8 +14,9 @@ typedef struct SG_TYPED(network_space) {
 static size_t SG_TYPED(network_lay_out)(const sg_network_slot *slot, char *base, SG_TYPED(network_space) *w)
 {
     size_t       used = 0;
-    const size_t bytes[5] = {CHUNK * sizeof *w->row, slot->max_in * CHUNK * sizeof *w->x, STEP * slot->kdist->n_g * sizeof *w->y,
-                             slot->max_in * sizeof *w->outside, slot->workspace_bytes};
+    const size_t bytes[5] = {CHUNK * sizeof *w->row, slot->max_in * CHUNK * sizeof *w->x,
+                             STEP * slot->kdist->n_g * sizeof *w->y, slot->max_in * sizeof *w->outside,
+                             slot->workspace_bytes};
     void        *at[5];
     for (int i = 0; i < 5; i++) {
         at[i] = base ? base + used : NULL;
@@ -47,7 +48,8 @@ static void SG_TYPED(sort_rows)(const sg_network_slot *slot, const real *p, size
         row[next[class[i]]++] = (uint32_t)(first + i);
 }
 
-static void SG_TYPED(gather_inputs)(const network *net, const SG_TYPED(sg_optics_block) *block, const uint32_t *row, size_t n, real *x)
+static void SG_TYPED(gather_inputs)(const network *net, const SG_TYPED(sg_optics_block) *block, const uint32_t *row,
+                                    size_t n, real *x)
 {
     for (size_t k = 0; k < net->n_in; k++, x += CHUNK) {
         int         source = net->source[k];
@@ -64,8 +66,8 @@ static void SG_TYPED(gather_inputs)(const network *net, const SG_TYPED(sg_optics
 }
 
 /* Outputs of n rows of one network become optical properties in their places. */
-static void SG_TYPED(place_outputs)(const sg_network_slot *slot, int output, const SG_TYPED(sg_optics_block) *block, const uint32_t *row,
-                                    size_t n, const real *y)
+static void SG_TYPED(place_outputs)(const sg_network_slot *slot, int output, const SG_TYPED(sg_optics_block) *block,
+                                    const uint32_t *row, size_t n, const real *y)
 {
     const SG_TYPED(sg_network_kernels) *kernels = PICK(sg_radiation_network);
     size_t                              n_g     = slot->kdist->n_g;
@@ -88,8 +90,9 @@ static void SG_TYPED(place_outputs)(const sg_network_slot *slot, int output, con
 }
 
 /* Rows at .. end-1 of the sorted chunk through one network. */
-static sg_status SG_TYPED(run_network)(const sg_network_slot *slot, network *net, const SG_TYPED(sg_optics_block) *block,
-                                       const SG_TYPED(network_space) *w, size_t at, size_t end, sg_error *error)
+static sg_status SG_TYPED(run_network)(const sg_network_slot *slot, network *net,
+                                       const SG_TYPED(sg_optics_block) *block, const SG_TYPED(network_space) *w, size_t at,
+                                       size_t end, sg_error *error)
 {
     size_t   n_g = slot->kdist->n_g;
     sg_guard guard;
@@ -98,18 +101,21 @@ static sg_status SG_TYPED(run_network)(const sg_network_slot *slot, network *net
         sg_guard_init(&guard);
         guard.policy           = net->guard == SG_NETWORK_STOP ? SG_GUARD_STOP : SG_GUARD_COUNT;
         guard.outside_of_input = memset(w->outside, 0, net->n_in * sizeof *w->outside);
-        sg_status status = SG_TYPED(sg_surrogate_eval)(net->surrogate, n, w->x + at, 1, CHUNK, w->y, (ptrdiff_t)n_g, 1, w->workspace,
+        sg_status status = SG_TYPED(sg_surrogate_eval)(net->surrogate, n, w->x + at, 1, CHUNK, w->y, (ptrdiff_t)n_g, 1,
+                                                       w->workspace,
                                                        net->guard == SG_NETWORK_UNCHECKED ? NULL : &guard);
         note_counts(net, &guard);
         if (status != SG_OK)
-            return guard.first_flags ? explain(slot, net, &guard, w->row[at + guard.first_row] / block->n_col, error)
-                                     : sg_fail(error, status, output_name[slot->outputs][net->output], "the surrogate failed");
+            return guard.first_flags
+                       ? explain(slot, net, &guard, w->row[at + guard.first_row] / block->n_col, error)
+                       : sg_fail(error, status, output_name[slot->outputs][net->output], "the surrogate failed");
         SG_TYPED(place_outputs)(slot, net->output, block, w->row + at, n, w->y);
     }
     return SG_OK;
 }
 
-static sg_status SG_TYPED(network_optics)(void *context, const SG_TYPED(sg_optics_block) *block, void *scratch, sg_error *error)
+static sg_status SG_TYPED(network_optics)(void *context, const SG_TYPED(sg_optics_block) *block, void *scratch,
+                                          sg_error *error)
 {
     const sg_network_slot  *slot = context;
     SG_TYPED(network_space) w;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the hot file of the network slot exports: how outputs of networks become optical properties, one row at a time. */
+/* What the hot file of the network slot exports: how outputs of networks become optical properties, row by row. */
 #ifndef SG_RADIATION_NETWORK_SLOT_KERNELS_H
 #define SG_RADIATION_NETWORK_SLOT_KERNELS_H
 
