@@ -21,7 +21,7 @@ logger = logging.getLogger("simgraft")
 _PERCENTILES = (50, 90, 99)
 
 
-def error_row(name, unit, truth, prediction):
+def error_row(name, unit, truth, prediction, weight=None):
     """Errors of one field: a flat dict of numbers, the row of a table.
 
     Parameters
@@ -29,7 +29,9 @@ def error_row(name, unit, truth, prediction):
     name, unit : str
         Of the field.
     truth, prediction : array_like
-        Same shape; compared in float64.
+        Same shape, samples first; compared in float64.
+    weight : (n,) array, optional
+        Weights of the samples in bias, mae and rmse: of rare events, or those that the training loss had.
 
     Returns
     -------
@@ -54,6 +56,8 @@ def error_row(name, unit, truth, prediction):
         if bad.size:
             index = tuple(int(i) for i in np.unravel_index(bad[0], values.shape))
             raise ValueError(f"{name}: the {what} is not finite at {index} ({bad.size} such values)")
+    if weight is not None:
+        weight = np.repeat(weight, truth[0].size)
     truth, prediction = truth.ravel(), prediction.ravel()
     known = truth != 0
     relative = np.abs((prediction[known] - truth[known]) / truth[known])
@@ -62,9 +66,9 @@ def error_row(name, unit, truth, prediction):
         "unit": unit,
         "n": truth.size,
         "std": float(truth.std()),
-        "bias": metrics.bias(prediction, truth),
-        "mae": metrics.mae(prediction, truth),
-        "rmse": metrics.rmse(prediction, truth),
+        "bias": metrics.bias(prediction, truth, weight=weight),
+        "mae": metrics.mae(prediction, truth, weight=weight),
+        "rmse": metrics.rmse(prediction, truth, weight=weight),
         "max": metrics.max_error(prediction, truth),
     }
     if relative.size:
@@ -179,26 +183,28 @@ class Trial:
         """
         surrogate = self._need_surrogate()
         kernel = surrogate.kernel
-        x, y = _rows(test, max_rows)
+        x, y, own = _rows(test, max_rows)
+        weight = surrogate.row_weights(x, y, own)
         prediction, outside = self._evaluate(x)
         floor = self._rounding_floor(kernel, x, y)
         baselines = {} if train is None else _baselines(surrogate, train, x)
         rows, table = [], []
         for name, unit, columns in _output_columns(kernel):
-            row = error_row(name, unit, y[:, columns], prediction[:, columns])
+            row = error_row(name, unit, y[:, columns], prediction[:, columns], weight)
             if floor is not None:
-                against_itself = error_row(name, unit, y[:, columns], floor[:, columns])
+                against_itself = error_row(name, unit, y[:, columns], floor[:, columns], weight)
                 row |= {f"floor_{k}": v for k, v in against_itself.items() if k not in ("name", "unit", "n", "std")}
             rows.append(row)
             table.append(_table_row(row, "surrogate"))
             for label, values in baselines.items():
-                baseline = error_row(name, unit, y[:, columns], values[:, columns])
+                baseline = error_row(name, unit, y[:, columns], values[:, columns], weight)
                 table.append(_table_row(baseline, label))
                 if label != "nearest training sample" and baseline["rmse"] <= row["rmse"]:
                     self.warn(f"{name}: the {label} is as good as the network (rmse {baseline['rmse']:.3g} {unit}).")
         self.table("a priori", _TABLE_COLUMNS, table, note=(
             "Errors on samples the network has not seen. The floor is the kernel with its inputs rounded to 32 bits: "
-            "no network of that precision can be expected to do better."))
+            "no network of that precision can be expected to do better."
+            + (" Bias, mae and rmse count samples with the weights of the training loss." if weight is not None else "")))
         if outside:
             self.warn(f"{outside} of {len(x)} test samples lie outside the training domain; the guard counts them.")
         self._a_priori_figures(kernel, x, y, prediction)
@@ -431,12 +437,13 @@ def _plain(value):
 
 
 def _rows(dataset, max_rows):
-    """At most max_rows rows, evenly spread over the data set."""
-    x, y = dataset.X, dataset.Y
+    """At most max_rows rows of x, y and weights (or None), evenly spread over the data set."""
+    x, y, weight = dataset.X, dataset.Y, dataset.weight
     if len(x) == 0:
         raise ValueError("test: the data set is empty")
     step = max(1, -(-len(x) // max_rows))
-    return np.ascontiguousarray(x[::step], dtype=np.float64), np.ascontiguousarray(y[::step], dtype=np.float64)
+    x, y = (np.ascontiguousarray(values[::step], dtype=np.float64) for values in (x, y))
+    return x, y, None if weight is None else weight[::step]
 
 
 def _output_columns(kernel):
@@ -456,7 +463,7 @@ def _rounded(kernel):
 
 def _baselines(surrogate, train, x, max_train=20_000, max_copy=2_000_000):
     """What needs no network: the training mean, a linear model, the nearest training sample."""
-    tx, ty = _rows(train, max_train)
+    tx, ty, _ = _rows(train, max_train)
     encode, decode = surrogate.encoder_.transform, surrogate.decoder_
     z, tz = (encode(v).astype(np.float64) for v in (x, tx))
     targets = decode.transform(ty).astype(np.float64)

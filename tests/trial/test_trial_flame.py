@@ -78,6 +78,20 @@ def test_a_priori_numbers_are_those_of_the_deployed_function(surrogate, data):
     assert rmse == pytest.approx(np.sqrt(np.mean((y - data[1].Y) ** 2)), rel=1e-12)
 
 
+def test_row_weights_of_the_training_count_in_the_metrics(flame, data):
+    # Only hot samples count: the numbers must be those of the hot samples alone.
+    def hot(x, y):
+        return (x[:, 0] > 1000.0).astype(float)
+
+    surrogate = sg.Surrogate(flame["kernel"], sg.nn.MLP([8], activation="tanh"))
+    surrogate.fit(data[0], seed=3, epochs=5, weight=hot, progress=False)
+    table = sg.Trial(surrogate).a_priori(data[1]).tables_["a priori"]
+    x, y = data[1].X, data[1].Y
+    error = (surrogate.evaluate(x, guard="off") - y)[x[:, 0] > 1000.0]
+    assert table["rows"][0][table["columns"].index("rmse")] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-12)
+    assert "weights of the training loss" in table["note"]
+
+
 def test_baselines_stand_beside_the_network(surrogate, data):
     trial = sg.Trial(surrogate).a_priori(data[1], train=data[0])
     labels = [row[1] for row in trial.tables_["a priori"]["rows"]]
