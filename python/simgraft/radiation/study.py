@@ -67,6 +67,14 @@ def run(out, quick=False, data=None):
     for wave in waves.values():
         wave.a_priori()
         wave.frontier()
+    trial.warn(
+        "The networks know the training sites and their perturbed copies; the guard counts cells outside of that domain, it does "
+        "not stop them unless it is told to."
+    )
+    if not source.synthetic:
+        trial.warn(
+            "Sizes and training were chosen while looking at errors of these unseen sites: expect somewhat larger errors elsewhere."
+        )
     _equilibrium(trial, source, waves)
     _speed(trial, waves)
     return trial
@@ -250,6 +258,10 @@ class _Wave:
             f"{name}: optics of unseen sites",
             ["output", "unit", "rmse", "rel. p50", "rel. p90", "rel. p99"],
             [[row["name"], row["unit"], *(row.get(key) for key in keys)] for row in rows],
+        )
+        trial.warn(
+            f"{name}: one cross-section in a hundred is off by more than {100 * rows[0]['relative_p99']:.0f} %. Broadband fluxes are "
+            "what the networks were trained for; do not use them for single g-points or bands."
         )
         fluxes = self.fluxes(self.optics_net)
         single = self.solve(self.table, self.test.astype("float32"))
