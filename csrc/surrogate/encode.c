@@ -63,8 +63,8 @@ static sg_status check(size_t n_in, size_t n_out, const sg_program_column *colum
                            "column %zu reads %d source columns from %d, there are %zu", j, (int)c->n,
                            (int)c->first, n_in);
         if (c->step < 0 || c->n_step < 0 || (size_t)c->step + (size_t)c->n_step > n_step)
-            return sg_fail(error, SG_ERR_VALUE, what, "column %zu has steps %d ... %d, there are %zu", j,
-                           (int)c->step, (int)(c->step + c->n_step - 1), n_step);
+            return sg_fail(error, SG_ERR_VALUE, what, "column %zu has %d steps from %d, there are %zu", j,
+                           (int)c->n_step, (int)c->step, n_step);
         for (int s = 0; s < c->n_step; s++)
             SG_TRY(check_step(j, step + c->step + s, n_in, what, error));
     }

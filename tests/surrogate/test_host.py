@@ -12,6 +12,9 @@ import pytest
 
 import simgraft as sg
 
+# Make and the compiler run as child processes, where a preloaded sanitizer stops them.
+pytestmark = pytest.mark.no_asan
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "c"
 
 
