@@ -73,13 +73,55 @@ static PyObject *nn_ops(PyObject *self, PyObject *ignored)
     for (int i = 0; list && i < SG_OP_COUNT; i++) {
         const sg_op *op = sg_op_get((sg_op_id)i);
         PyObject    *attributes = attributes_object(op->n_attributes, op->attributes);
-        if (!attributes || append_stolen(list, Py_BuildValue("{s:s,s:s,s:i,s:i,s:N,s:d,s:d}", "name", op->name, "doc", op->doc,
-                                                            "min_inputs", op->min_inputs, "max_inputs", op->max_inputs, "attributes",
-                                                            attributes, "tolerance_f64", op->tolerance_f64, "tolerance_f32",
-                                                            op->tolerance_f32)))
+        if (!attributes || append_stolen(list, Py_BuildValue("{s:s,s:s,s:i,s:i,s:N,s:d,s:d,s:O,s:O,s:O,s:I}", "name", op->name, "doc",
+                                                            op->doc, "min_inputs", op->min_inputs, "max_inputs", op->max_inputs,
+                                                            "attributes", attributes, "tolerance_f64", op->tolerance_f64,
+                                                            "tolerance_f32", op->tolerance_f32, "random",
+                                                            op->flags & SG_OP_RANDOM ? Py_True : Py_False, "couples_rows",
+                                                            op->flags & SG_OP_COUPLES_ROWS ? Py_True : Py_False, "has_example",
+                                                            op->example ? Py_True : Py_False, "no_gradient_inputs",
+                                                            op->no_gradient_inputs)))
             Py_CLEAR(list);
     }
     return list;
+}
+
+static PyObject *shape_object(const sg_shape *shape)
+{
+    PyObject *tuple = PyTuple_New(shape->rank);
+    for (int i = 0; tuple && i < shape->rank; i++)
+        PyTuple_SET_ITEM(tuple, i, PyLong_FromSize_t(shape->dim[i]));
+    return tuple;
+}
+
+static PyObject *nn_op_example(PyObject *self, PyObject *arguments)
+{
+    (void)self;
+    const char        *name;
+    unsigned long long seed;
+    if (!PyArg_ParseTuple(arguments, "sK", &name, &seed))
+        return NULL;
+    const sg_op *op = sg_op_find(name, NULL);
+    if (!op || !op->example)
+        return PyErr_Format(PyExc_ValueError, "name: there is no example of an operator called \"%s\"", name);
+    sg_op_site site = {.op = op};
+    op->example(&(sg_op_draw){seed}, &site);
+    PyObject *shapes = PyList_New(0), *attributes = PyDict_New();
+    for (int i = 0; shapes && i < site.n_inputs; i++)
+        if (append_stolen(shapes, shape_object(&site.in[i])))
+            Py_CLEAR(shapes);
+    for (int i = 0; attributes && i < op->n_attributes; i++) {
+        PyObject *value = site.attribute[i].n ? value_object(&op->attributes[i], &site.attribute[i]) : NULL;
+        if ((site.attribute[i].n && !value) || (value && PyDict_SetItemString(attributes, op->attributes[i].name, value) < 0))
+            Py_CLEAR(attributes);
+        Py_XDECREF(value);
+    }
+    if (!shapes || !attributes) {
+        Py_XDECREF(shapes);
+        Py_XDECREF(attributes);
+        return NULL;
+    }
+    return Py_BuildValue("(NN)", shapes, attributes);
 }
 
 static PyObject *nn_losses(PyObject *self, PyObject *ignored)
@@ -279,27 +321,14 @@ static void graph_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-static PyObject *shape_object(const sg_shape *shape)
-{
-    PyObject *tuple = PyTuple_New(shape->rank);
-    for (int i = 0; tuple && i < shape->rank; i++) {
-        PyObject *item = PyLong_FromSize_t(shape->dim[i]);
-        if (!item) {
-            Py_CLEAR(tuple);
-            break;
-        }
-        PyTuple_SET_ITEM(tuple, i, item);
-    }
-    return tuple;
-}
-
 static PyObject *node_object(const sg_graph *graph, int k)
 {
     const sg_op_site *site       = sg_graph_site(graph, k);
     const sg_node    *node       = sg_graph_node(graph, k);
     PyObject         *inputs     = PyTuple_New(node->n_inputs);
-    PyObject         *attributes = PyDict_New(), *parameters = PyList_New(0), *result = NULL;
-    if (!inputs || !attributes || !parameters)
+    PyObject         *attributes = PyDict_New(), *parameters = PyList_New(0), *kinds = PyList_New(0), *result = NULL;
+    static const char *const kind_names[] = {"trained", "constant", "statistic"};
+    if (!inputs || !attributes || !parameters || !kinds)
         goto done;
     for (int i = 0; i < node->n_inputs; i++) {
         PyObject *item = PyLong_FromLong(node->input[i]);
@@ -319,12 +348,16 @@ static PyObject *node_object(const sg_graph *graph, int k)
                           Py_BuildValue("(snN)", site->parameter[i].name, (Py_ssize_t)(sg_graph_offset(graph, k) + site->parameter[i].offset),
                                         shape_object(&site->parameter[i].shape))))
             goto done;
-    result = Py_BuildValue("{s:s,s:O,s:O,s:N,s:O,s:d}", "op", site->op->name, "inputs", inputs, "attributes", attributes, "shape",
-                           shape_object(&site->out), "parameters", parameters, "flops", site->flops);
+    for (int i = 0; i < site->n_parameters; i++)
+        if (append_stolen(kinds, PyUnicode_FromString(kind_names[site->parameter[i].kind])))
+            goto done;
+    result = Py_BuildValue("{s:s,s:O,s:O,s:N,s:O,s:O,s:d}", "op", site->op->name, "inputs", inputs, "attributes", attributes, "shape",
+                           shape_object(&site->out), "parameters", parameters, "kinds", kinds, "flops", site->flops);
 done:
     Py_XDECREF(inputs);
     Py_XDECREF(attributes);
     Py_XDECREF(parameters);
+    Py_XDECREF(kinds);
     return result;
 }
 
@@ -359,13 +392,28 @@ static void graph_dims(const sg_graph *graph, sg_dims *dims)
     sg_dim_set(dims, "n_out", (npy_intp)sg_graph_n_out(graph));
 }
 
+/* training: None, or (seed, step). */
+static int read_random(PyObject *training, sg_op_random *random)
+{
+    unsigned long long seed = 0, step = 0;
+    if (training != Py_None && (!PyTuple_Check(training) || !PyArg_ParseTuple(training, "KK", &seed, &step))) {
+        PyErr_SetString(PyExc_TypeError, "training: expected None or (seed, step)");
+        return -1;
+    }
+    *random = (sg_op_random){.seed = seed, .step = step};
+    return 0;
+}
+
 static PyObject *graph_forward(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
-    static char    *names[] = {"parameters", "x", "out", "num_threads", NULL};
+    static char    *names[] = {"parameters", "x", "out", "num_threads", "training", NULL};
     const sg_graph *graph   = ((graph_object *)self)->graph;
-    PyObject       *parameters_object, *x_object, *out_object = Py_None;
+    PyObject       *parameters_object, *x_object, *out_object = Py_None, *training = Py_None;
     int             num_threads = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|Oi", names, &parameters_object, &x_object, &out_object, &num_threads))
+    sg_op_random    random;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|OiO", names, &parameters_object, &x_object, &out_object, &num_threads,
+                                     &training) ||
+        read_random(training, &random))
         return NULL;
     int            type = real_type(parameters_object);
     sg_dims        dims = {0};
@@ -382,7 +430,7 @@ static PyObject *graph_forward(PyObject *self, PyObject *arguments, PyObject *ke
     sg_status status;
     Py_BEGIN_ALLOW_THREADS
     status = sg_graph_forward(graph, bits_of(type), (size_t)sg_dim(&dims, "n"), PyArray_DATA(p), PyArray_DATA(x), PyArray_DATA(y),
-                              num_threads, &error);
+                              training == Py_None ? NULL : &random, num_threads, &error);
     Py_END_ALLOW_THREADS
     if (status != SG_OK) {
         Py_CLEAR(y);
@@ -396,10 +444,14 @@ done:
 
 static PyObject *graph_backward(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
-    static char    *names[] = {"parameters", "x", "d_y", NULL};
+    static char    *names[] = {"parameters", "x", "d_y", "want_parameters", "num_threads", "training", NULL};
     const sg_graph *graph   = ((graph_object *)self)->graph;
-    PyObject       *parameters_object, *x_object, *d_y_object, *result = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO", names, &parameters_object, &x_object, &d_y_object))
+    PyObject       *parameters_object, *x_object, *d_y_object, *training = Py_None, *result = NULL;
+    int             want_parameters = 1, num_threads = 0;
+    sg_op_random    random;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO|piO", names, &parameters_object, &x_object, &d_y_object,
+                                     &want_parameters, &num_threads, &training) ||
+        read_random(training, &random))
         return NULL;
     int            type = real_type(parameters_object);
     sg_dims        dims = {0};
@@ -408,22 +460,57 @@ static PyObject *graph_backward(PyObject *self, PyObject *arguments, PyObject *k
     if (type < 0 || !(p = sg_array_in(&dims, parameters_object, "parameters", type, "n_parameters", 0)) ||
         !(x = sg_array_in(&dims, x_object, "x", type, "n n_in", 0)) ||
         !(d_y = sg_array_in(&dims, d_y_object, "d_y", type, "n n_out", 0)) ||
-        !(d_p = sg_array_out(&dims, Py_None, "d_parameters", type, "n_parameters", 0)) ||
+        (want_parameters && !(d_p = sg_array_out(&dims, Py_None, "d_parameters", type, "n_parameters", 0))) ||
         !(d_x = sg_array_out(&dims, Py_None, "d_x", type, "n n_in", 0)))
         goto done;
     sg_error  error = {0};
     sg_status status;
     Py_BEGIN_ALLOW_THREADS
     status = sg_graph_backward(graph, bits_of(type), (size_t)sg_dim(&dims, "n"), PyArray_DATA(p), PyArray_DATA(x), PyArray_DATA(d_y),
-                               PyArray_DATA(d_p), PyArray_DATA(d_x), &error);
+                               d_p ? PyArray_DATA(d_p) : NULL, PyArray_DATA(d_x), training == Py_None ? NULL : &random, num_threads,
+                               &error);
     Py_END_ALLOW_THREADS
-    result = status == SG_OK ? PyTuple_Pack(2, d_p, d_x) : sg_raise(status, &error);
+    result = status == SG_OK ? PyTuple_Pack(2, d_p ? (PyObject *)d_p : Py_None, d_x) : sg_raise(status, &error);
 done:
     Py_XDECREF(p);
     Py_XDECREF(x);
     Py_XDECREF(d_y);
     Py_XDECREF(d_p);
     Py_XDECREF(d_x);
+    return result;
+}
+
+static PyObject *graph_tangent(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    static char    *names[] = {"parameters", "x", "t_x", "num_threads", NULL};
+    const sg_graph *graph   = ((graph_object *)self)->graph;
+    PyObject       *parameters_object, *x_object, *t_x_object, *result = NULL;
+    int             num_threads = 0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOO|i", names, &parameters_object, &x_object, &t_x_object, &num_threads))
+        return NULL;
+    int            type = real_type(parameters_object);
+    sg_dims        dims = {0};
+    PyArrayObject *p = NULL, *x = NULL, *t_x = NULL, *y = NULL, *t_y = NULL;
+    graph_dims(graph, &dims);
+    if (type < 0 || !(p = sg_array_in(&dims, parameters_object, "parameters", type, "n_parameters", 0)) ||
+        !(x = sg_array_in(&dims, x_object, "x", type, "n n_in", 0)) ||
+        !(t_x = sg_array_in(&dims, t_x_object, "t_x", type, "n n_in", 0)) ||
+        !(y = sg_array_out(&dims, Py_None, "y", type, "n n_out", 0)) ||
+        !(t_y = sg_array_out(&dims, Py_None, "t_y", type, "n n_out", 0)))
+        goto done;
+    sg_error  error = {0};
+    sg_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = sg_graph_tangent(graph, bits_of(type), (size_t)sg_dim(&dims, "n"), PyArray_DATA(p), PyArray_DATA(x), PyArray_DATA(t_x),
+                              PyArray_DATA(y), PyArray_DATA(t_y), num_threads, &error);
+    Py_END_ALLOW_THREADS
+    result = status == SG_OK ? PyTuple_Pack(2, y, t_y) : sg_raise(status, &error);
+done:
+    Py_XDECREF(p);
+    Py_XDECREF(x);
+    Py_XDECREF(t_x);
+    Py_XDECREF(y);
+    Py_XDECREF(t_y);
     return result;
 }
 
@@ -473,9 +560,12 @@ static PyGetSetDef graph_getset[] = {
 
 static PyMethodDef graph_methods[] = {
     {"nodes", graph_nodes, METH_NOARGS, "nodes() -> list of dict\n\nOperators with attributes, shapes and parameters (name, offset, shape)."},
-    {"forward", SG_METHOD(graph_forward), METH_VARARGS | METH_KEYWORDS, "forward(parameters, x, out=None, num_threads=0) -> y"},
+    {"forward", SG_METHOD(graph_forward), METH_VARARGS | METH_KEYWORDS, "forward(parameters, x, out=None, num_threads=0, training=None) -> y\n\ntraining: (seed, step) to run as in training."},
     {"backward", SG_METHOD(graph_backward), METH_VARARGS | METH_KEYWORDS,
-     "backward(parameters, x, d_y) -> (d_parameters, d_x)\n\nGradients of sum(d_y * y)."},
+     "backward(parameters, x, d_y, want_parameters=True, num_threads=0, training=None) -> (d_parameters, d_x)\n\n"
+     "Gradients of sum(d_y * y)."},
+    {"tangent", SG_METHOD(graph_tangent), METH_VARARGS | METH_KEYWORDS,
+     "tangent(parameters, x, t_x, num_threads=0) -> (y, t_y)\n\nDerivative of y along t_x."},
     {"initialise", graph_initialise, METH_VARARGS, "initialise(parameters, initializer, seed)\n\nFill parameters with start values."},
     {0},
 };
@@ -576,13 +666,15 @@ static int make_state(trainer_object *self, const sg_graph *graph, PyObject *par
 static PyObject *trainer_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"graph", "parameters", "loss", "optimizer", "column_weight", "clip_norm", "clip_value", "ema",
-                            "num_threads", NULL};
+                            "num_threads", "seed", NULL};
     PyObject        *graph_arg, *parameters, *loss, *optimizer, *weight_object = Py_None;
     sg_train_options options = {0};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!OOO|Odddi", names, graph_type, &graph_arg, &parameters, &loss, &optimizer,
+    unsigned long long seed = 0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!OOO|OdddiK", names, graph_type, &graph_arg, &parameters, &loss, &optimizer,
                                      &weight_object, &options.clip_norm, &options.clip_value, &options.ema_decay,
-                                     &options.num_threads))
+                                     &options.num_threads, &seed))
         return NULL;
+    options.seed = seed;
     const sg_graph *graph = ((graph_object *)graph_arg)->graph;
     if (read_loss(loss, &options.loss) || read_optim(optimizer, &options.optim))
         return NULL;
@@ -737,7 +829,7 @@ static PyObject *trainer_gradient(PyObject *object, PyObject *arguments, PyObjec
     sg_status status;
     self->busy = 1;
     Py_BEGIN_ALLOW_THREADS
-    status = sg_trainer_gradient(self->trainer, self->state.parameters, &b.rows, &poll, &loss, &gradient, &error);
+    status = sg_trainer_gradient(self->trainer, self->state.parameters, self->state.step, &b.rows, &poll, &loss, &gradient, &error);
     Py_END_ALLOW_THREADS
     self->busy = 0;
     drop_batch(&b);
@@ -827,6 +919,8 @@ static PyObject *shuffle(PyObject *self, PyObject *arguments)
 
 static PyMethodDef methods[] = {
     {"nn_ops", nn_ops, METH_NOARGS, "nn_ops() -> list of dict\n\nThe operator table."},
+    {"nn_op_example", nn_op_example, METH_VARARGS,
+     "nn_op_example(name, seed) -> (input shapes, attributes)\n\nA small random case of an operator."},
     {"nn_losses", nn_losses, METH_NOARGS, "nn_losses() -> list of dict"},
     {"nn_optimizers", nn_optimizers, METH_NOARGS, "nn_optimizers() -> list of dict"},
     {"nn_initializers", nn_initializers, METH_NOARGS, "nn_initializers() -> list of (name, text)"},

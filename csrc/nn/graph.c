@@ -113,6 +113,14 @@ size_t            sg_graph_n_parameters(const sg_graph *graph) { return graph->n
 size_t            sg_graph_n_in(const sg_graph *graph) { return graph->n_in; }
 size_t            sg_graph_n_out(const sg_graph *graph) { return graph->site[graph->n_nodes - 1].out_size; }
 
+int sg_graph_flags(const sg_graph *graph)
+{
+    int flags = 0;
+    for (int i = 0; i < graph->n_nodes; i++)
+        flags |= graph->site[i].op->flags;
+    return flags;
+}
+
 double sg_graph_flops(const sg_graph *graph)
 {
     double flops = 0;
@@ -122,8 +130,8 @@ double sg_graph_flops(const sg_graph *graph)
 }
 
 /* -------------------------------------------------------------------------------------------------------- the plan */
-/* A block of the workspace that is needed from one step to another: forward of node i is step i, the loss is step n_nodes,
- * backward of node i is step 2 n_nodes - i. */
+/* A block of the workspace that is needed from one step to another: forward (and tangent) of node i is step i, the loss is step
+ * n_nodes, backward of node i is step 2 n_nodes - i. */
 typedef struct interval {
     size_t per_row;      /* elements; 0: not needed */
     int    first, last;  /* steps                   */
@@ -136,7 +144,7 @@ struct sg_plan {
     const sg_op_kernel  **kernel;         /* (n_nodes)                        */
     interval             *value;          /* (n_nodes) results                */
     interval             *saved;          /* (n_nodes) kept for backward      */
-    interval             *gradient;       /* (n_nodes) of results             */
+    interval             *gradient;       /* (n_nodes) of results; their derivatives in a tangent plan */
     interval             *scratch;        /* (n_nodes)                        */
     size_t               *packed_offset;  /* (n_nodes) bytes                  */
     size_t                real_bytes, chunk_rows, workspace_bytes, packed_bytes;
@@ -155,23 +163,32 @@ void sg_plan_free(sg_plan *plan)
 
 static int later(int a, int b) { return a > b ? a : b; }
 
-static int wants_gradient(const sg_plan *plan, int node)
+static int has_backward(const sg_plan *plan) { return plan->mode != SG_PLAN_INFER && plan->mode != SG_PLAN_TANGENT; }
+
+static int wants_input_gradient(const sg_plan *plan)
 {
-    return plan->mode == SG_PLAN_TRAIN_INPUT || plan->graph->trainable[node];
+    return plan->mode == SG_PLAN_TRAIN_INPUT || plan->mode == SG_PLAN_ADJOINT;
 }
+
+static int wants_gradient(const sg_plan *plan, int node) { return wants_input_gradient(plan) || plan->graph->trainable[node]; }
 
 /* First and last step of every block. */
 static void find_lifetimes(sg_plan *plan)
 {
     const sg_graph *graph    = plan->graph;
     int             n        = graph->n_nodes;
-    int             training = plan->mode != SG_PLAN_INFER;
+    int             backward = has_backward(plan), tangent = plan->mode == SG_PLAN_TANGENT;
     for (int i = 0; i < n; i++) {
-        const sg_op_site *site = &graph->site[i];
+        const sg_op_site *site  = &graph->site[i];
+        int               start = graph->node[i].op == SG_OP_input ? 0 : i; /* all inputs are set before the first step */
         int               own_backward = 2 * n - i;
-        plan->value[i]    = (interval){.per_row = site->out_size, .first = i, .last = i};
-        plan->scratch[i]  = (interval){.per_row = site->scratch_per_row, .first = i, .last = i};
-        if (!training)
+        plan->value[i]   = (interval){.per_row = site->out_size, .first = start, .last = i};
+        plan->scratch[i] = (interval){.per_row = site->scratch_per_row, .first = i, .last = i};
+        if (tangent) {
+            plan->gradient[i] = (interval){.per_row = site->out_size, .first = start, .last = i};
+            plan->saved[i]    = (interval){.per_row = site->saved_per_row, .first = i, .last = i};
+        }
+        if (!backward)
             continue;
         if (site->op->flags & SG_OP_BACKWARD_READS_OUTPUT)
             plan->value[i].last = own_backward;
@@ -182,17 +199,22 @@ static void find_lifetimes(sg_plan *plan)
     }
     for (int i = 0; i < n; i++) {
         const sg_node *node = &graph->node[i];
-        int reads_input     = training && (graph->site[i].op->flags & SG_OP_BACKWARD_READS_INPUT);
+        int reads_input     = backward && (graph->site[i].op->flags & SG_OP_BACKWARD_READS_INPUT);
         for (int j = 0; j < node->n_inputs; j++) {
             interval *value = &plan->value[node->input[j]], *gradient = &plan->gradient[node->input[j]];
             value->last = later(value->last, reads_input ? 2 * n - i : i);
-            if (2 * n - i < gradient->first)
+            if (tangent)
+                gradient->last = later(gradient->last, i);
+            else if (2 * n - i < gradient->first)
                 gradient->first = 2 * n - i;
         }
     }
     plan->value[n - 1].last = later(plan->value[n - 1].last, n);
-    plan->gradient[n - 1].first = n;
-    if (plan->mode == SG_PLAN_TRAIN_INPUT) /* read by the caller after the last step */
+    if (tangent)
+        plan->gradient[n - 1].last = n;
+    else
+        plan->gradient[n - 1].first = n;
+    if (wants_input_gradient(plan)) /* read by the caller after the last step */
         for (int i = 0; i < n; i++)
             if (graph->node[i].op == SG_OP_input)
                 plan->gradient[i].last = 2 * n + 1;
@@ -226,7 +248,10 @@ static size_t pick_chunk_rows(const sg_graph *graph, size_t real_bytes, size_t r
         per_row += 2 * graph->site[i].out_size + graph->site[i].saved_per_row;
     size_t rows = ((size_t)512 << 10) / (per_row * real_bytes + 1) / 24 * 24;
     rows        = rows < 24 ? 24 : rows > 72 ? 72 : rows;
-    rows        = rows / row_group * row_group;
+    /* Rows that are whole fields: as many as keep the chunk at 4 MiB, but one at least. */
+    size_t fields = ((size_t)4 << 20) / (per_row * real_bytes + 1);
+    rows          = rows < fields ? rows : fields;
+    rows          = rows / row_group * row_group;
     return rows ? rows : row_group;
 }
 
@@ -255,8 +280,8 @@ sg_status sg_plan_create(const sg_graph *graph, int bits, sg_plan_mode mode, siz
     for (int i = 0; i < graph->n_nodes; i++) {
         plan->kernel[i]        = sg_op_kernels(graph->node[i].op, bits, sg_cpu_isa());
         plan->packed_offset[i] = plan->packed_bytes;
-        if (mode != SG_PLAN_INFER)
-            plan->packed_bytes += sg_round_up(graph->site[i].packed_size * plan->real_bytes, SG_ALIGNMENT);
+        size_t packed = has_backward(plan) ? graph->site[i].packed_size : graph->site[i].infer_packed_size;
+        plan->packed_bytes += sg_round_up(sg_size_mul(packed, plan->real_bytes), SG_ALIGNMENT);
     }
     find_lifetimes(plan);
     for (int i = 0; i < 4 * graph->n_nodes; i++) {
@@ -287,15 +312,27 @@ void *sg_plan_output_gradient(const sg_plan *plan, void *workspace)
     return at(workspace, &plan->gradient[plan->graph->n_nodes - 1]);
 }
 
-void sg_plan_set_input(const sg_plan *plan, size_t row, const void *x, void *workspace)
+void *sg_plan_output_tangent(const sg_plan *plan, void *workspace) { return sg_plan_output_gradient(plan, workspace); }
+
+/* Copies a row into the blocks of the input nodes. */
+static void set_row(const sg_plan *plan, const interval *blocks, size_t row, const void *x, void *workspace)
 {
     const sg_graph *graph = plan->graph;
     for (int i = 0; i < graph->n_nodes; i++)
         if (graph->node[i].op == SG_OP_input) {
             size_t bytes = graph->site[i].out_size * plan->real_bytes;
-            memcpy((char *)at(workspace, &plan->value[i]) + row * bytes,
-                   (const char *)x + graph->x_offset[i] * plan->real_bytes, bytes);
+            memcpy((char *)at(workspace, &blocks[i]) + row * bytes, (const char *)x + graph->x_offset[i] * plan->real_bytes, bytes);
         }
+}
+
+void sg_plan_set_input(const sg_plan *plan, size_t row, const void *x, void *workspace)
+{
+    set_row(plan, plan->value, row, x, workspace);
+}
+
+void sg_plan_set_input_tangent(const sg_plan *plan, size_t row, const void *t_x, void *workspace)
+{
+    set_row(plan, plan->gradient, row, t_x, workspace);
 }
 
 void sg_plan_get_input_gradient(const sg_plan *plan, size_t row, const void *workspace, void *d_x)
@@ -309,11 +346,15 @@ void sg_plan_get_input_gradient(const sg_plan *plan, size_t row, const void *wor
         }
 }
 
-static sg_op_call call_of(const sg_plan *plan, int i, size_t n_rows, const void *parameters, const void *packed, void *workspace)
+/* random NULL: not in training. */
+static sg_op_call call_of(const sg_plan *plan, int i, size_t n_rows, const void *parameters, const void *packed, void *workspace,
+                          const sg_op_random *random)
 {
     const sg_graph *graph = plan->graph;
     sg_op_call      call  = {
               .site       = &graph->site[i],
+              .mode       = plan->mode,
+              .training   = random != NULL,
               .n_rows     = n_rows,
               .out        = workspace ? at(workspace, &plan->value[i]) : NULL,
               .parameters = (const char *)parameters + graph->offset[i] * plan->real_bytes,
@@ -321,6 +362,10 @@ static sg_op_call call_of(const sg_plan *plan, int i, size_t n_rows, const void 
               .saved      = at(workspace, &plan->saved[i]),
               .scratch    = at(workspace, &plan->scratch[i]),
     };
+    if (random) {
+        call.random      = *random;
+        call.random.node = (uint32_t)i;
+    }
     for (int j = 0; j < graph->node[i].n_inputs && workspace; j++)
         call.in[j] = at(workspace, &plan->value[graph->node[i].input[j]]);
     return call;
@@ -328,32 +373,46 @@ static sg_op_call call_of(const sg_plan *plan, int i, size_t n_rows, const void 
 
 void sg_plan_prepare(const sg_plan *plan, const void *parameters, void *packed)
 {
-    for (int i = 0; i < plan->graph->n_nodes && plan->mode != SG_PLAN_INFER; i++)
+    for (int i = 0; i < plan->graph->n_nodes; i++)
         if (plan->kernel[i] && plan->kernel[i]->prepare) {
-            sg_op_call call = call_of(plan, i, 0, parameters, packed, NULL);
+            sg_op_call call = call_of(plan, i, 0, parameters, packed, NULL, NULL);
             plan->kernel[i]->prepare(&call);
         }
 }
 
-void sg_plan_forward(const sg_plan *plan, size_t n_rows, const void *parameters, const void *packed, void *workspace)
+void sg_plan_forward(const sg_plan *plan, size_t n_rows, const void *parameters, const void *packed, void *workspace,
+                     const sg_op_random *random)
 {
     for (int i = 0; i < plan->graph->n_nodes; i++)
         if (plan->kernel[i]) {
-            sg_op_call call = call_of(plan, i, n_rows, parameters, packed, workspace);
+            sg_op_call call = call_of(plan, i, n_rows, parameters, packed, workspace, random);
             plan->kernel[i]->forward(&call);
         }
 }
 
+void sg_plan_tangent(const sg_plan *plan, size_t n_rows, const void *parameters, const void *packed, void *workspace)
+{
+    for (int i = 0; i < plan->graph->n_nodes; i++)
+        if (plan->kernel[i]) {
+            sg_op_call call = call_of(plan, i, n_rows, parameters, packed, workspace, NULL);
+            plan->kernel[i]->forward(&call);
+            for (int j = 0; j < plan->graph->node[i].n_inputs; j++)
+                call.t_in[j] = at(workspace, &plan->gradient[plan->graph->node[i].input[j]]);
+            call.t_out = at(workspace, &plan->gradient[i]);
+            plan->kernel[i]->tangent(&call);
+        }
+}
+
 void sg_plan_backward(const sg_plan *plan, size_t n_rows, const void *parameters, const void *packed, void *workspace,
-                      void *d_parameters, int add)
+                      const sg_op_random *random, void *d_parameters, int add)
 {
     const sg_graph *graph = plan->graph;
     for (int i = graph->n_nodes - 1; i >= 0; i--) {
         if (!plan->kernel[i] || !wants_gradient(plan, i))
             continue;
-        sg_op_call call     = call_of(plan, i, n_rows, parameters, packed, workspace);
+        sg_op_call call     = call_of(plan, i, n_rows, parameters, packed, workspace, random);
         call.d_out          = at(workspace, &plan->gradient[i]);
-        call.d_parameters   = (char *)d_parameters + graph->offset[i] * plan->real_bytes;
+        call.d_parameters   = d_parameters ? (char *)d_parameters + graph->offset[i] * plan->real_bytes : NULL;
         call.add_parameters = add;
         for (int j = 0; j < graph->node[i].n_inputs; j++) {
             int from = graph->node[i].input[j];
@@ -371,89 +430,122 @@ void sg_plan_backward(const sg_plan *plan, size_t n_rows, const void *parameters
 
 /* ------------------------------------------------------------------------------------------------------ whole arrays */
 typedef struct run {
-    const sg_plan *plan;
-    size_t         n_rows;
-    const char    *parameters, *x;
-    char          *y, *packed, *workspace;
+    const sg_plan      *plan;
+    const sg_op_random *random;
+    size_t              n_rows;
+    const char         *parameters, *x, *t_x, *d_y;
+    char               *y, *t_y, *d_x, *d_parameters, *packed, *workspace;
 } run;
 
-static void set_inputs(const run *r, size_t first, size_t n, void *workspace)
+/* The rows of a block and its thread's workspace, with the input rows in it. */
+typedef struct block_rows {
+    size_t       first, n;
+    char        *workspace;
+    sg_op_random random;
+} block_rows;
+
+static block_rows start_block(const run *r, size_t block, int thread)
 {
-    size_t stride = r->plan->graph->n_in * r->plan->real_bytes;
-    for (size_t i = 0; i < n; i++)
-        sg_plan_set_input(r->plan, i, r->x + (first + i) * stride, workspace);
+    const sg_plan *plan   = r->plan;
+    size_t         stride = plan->graph->n_in * plan->real_bytes;
+    block_rows     b      = {.first = block * plan->chunk_rows, .workspace = r->workspace + (size_t)thread * plan->workspace_bytes};
+    size_t         left   = r->n_rows - b.first;
+    b.n                   = left < plan->chunk_rows ? left : plan->chunk_rows;
+    if (r->random) {
+        b.random           = *r->random;
+        b.random.first_row = b.first;
+    }
+    for (size_t i = 0; i < b.n; i++)
+        sg_plan_set_input(plan, i, r->x + (b.first + i) * stride, b.workspace);
+    return b;
 }
 
 static int forward_block(void *context, size_t block, int thread)
 {
-    const run *r         = context;
-    size_t     first     = block * r->plan->chunk_rows, left = r->n_rows - first;
-    size_t     n         = left < r->plan->chunk_rows ? left : r->plan->chunk_rows;
-    size_t     stride    = sg_graph_n_out(r->plan->graph) * r->plan->real_bytes;
-    char      *workspace = r->workspace + (size_t)thread * r->plan->workspace_bytes;
-    set_inputs(r, first, n, workspace);
-    sg_plan_forward(r->plan, n, r->parameters, r->packed, workspace);
-    memcpy(r->y + first * stride, sg_plan_output(r->plan, workspace), n * stride);
+    const run       *r      = context;
+    const block_rows b      = start_block(r, block, thread);
+    size_t           stride = sg_graph_n_out(r->plan->graph) * r->plan->real_bytes;
+    sg_plan_forward(r->plan, b.n, r->parameters, r->packed, b.workspace, r->random ? &b.random : NULL);
+    memcpy(r->y + b.first * stride, sg_plan_output(r->plan, b.workspace), b.n * stride);
     return 0;
 }
 
-static sg_status start_run(run *r, const sg_graph *graph, int bits, sg_plan_mode mode, int n_threads, sg_plan **plan,
-                           sg_error *error)
+static int tangent_block(void *context, size_t block, int thread)
 {
-    SG_TRY(sg_plan_create(graph, bits, mode, 0, 1, plan, error));
-    r->plan = *plan;
-    SG_TRY(sg_alloc_array(&r->packed, (*plan)->packed_bytes, 1, "packed parameters", error));
-    SG_TRY(sg_alloc_array(&r->workspace, (size_t)n_threads, (*plan)->workspace_bytes, "workspace", error));
-    sg_plan_prepare(*plan, r->parameters, r->packed);
-    return SG_OK;
+    const run       *r         = context;
+    const block_rows b         = start_block(r, block, thread);
+    size_t           in_stride = r->plan->graph->n_in * r->plan->real_bytes;
+    size_t           stride    = sg_graph_n_out(r->plan->graph) * r->plan->real_bytes;
+    for (size_t i = 0; i < b.n; i++)
+        sg_plan_set_input_tangent(r->plan, i, r->t_x + (b.first + i) * in_stride, b.workspace);
+    sg_plan_tangent(r->plan, b.n, r->parameters, r->packed, b.workspace);
+    memcpy(r->y + b.first * stride, sg_plan_output(r->plan, b.workspace), b.n * stride);
+    memcpy(r->t_y + b.first * stride, sg_plan_output_tangent(r->plan, b.workspace), b.n * stride);
+    return 0;
 }
 
-static void end_run(run *r, sg_plan *plan)
+static int backward_block(void *context, size_t block, int thread)
 {
+    const run       *r         = context;
+    const block_rows b         = start_block(r, block, thread);
+    size_t           in_stride = r->plan->graph->n_in * r->plan->real_bytes;
+    size_t           stride    = sg_graph_n_out(r->plan->graph) * r->plan->real_bytes;
+    const sg_op_random *random = r->random ? &b.random : NULL;
+    sg_plan_forward(r->plan, b.n, r->parameters, r->packed, b.workspace, random);
+    memcpy(sg_plan_output_gradient(r->plan, b.workspace), r->d_y + b.first * stride, b.n * stride);
+    sg_plan_backward(r->plan, b.n, r->parameters, r->packed, b.workspace, random, r->d_parameters, 1);
+    for (size_t i = 0; i < b.n && r->d_x; i++)
+        sg_plan_get_input_gradient(r->plan, i, b.workspace, r->d_x + (b.first + i) * in_stride);
+    return 0;
+}
+
+/* Runs block after block of the rows. In training, operators that couple rows get all of them in one block. */
+static sg_status run_blocks(run *r, const sg_graph *graph, int bits, sg_plan_mode mode, int num_threads,
+                            int (*block)(void *context, size_t block, int thread), sg_error *error)
+{
+    if (r->n_rows == 0)
+        return SG_OK;
+    sg_plan  *plan      = NULL;
+    size_t    chunk     = r->random && sg_graph_flags(graph) & SG_OP_COUPLES_ROWS ? r->n_rows : 0;
+    int       n_threads = sg_threads_resolve(num_threads, r->n_rows);
+    sg_status status    = sg_plan_create(graph, bits, mode, chunk, 1, &plan, error);
+    if (status == SG_OK)
+        status = sg_alloc_array(&r->packed, plan->packed_bytes, 1, "packed parameters", error);
+    if (status == SG_OK)
+        status = sg_alloc_array(&r->workspace, (size_t)n_threads, plan->workspace_bytes, "workspace", error);
+    if (status == SG_OK) {
+        r->plan = plan;
+        sg_plan_prepare(plan, r->parameters, r->packed);
+        sg_threads_blocks((r->n_rows + plan->chunk_rows - 1) / plan->chunk_rows, n_threads, block, r);
+    }
     sg_free(r->workspace);
     sg_free(r->packed);
     sg_plan_free(plan);
+    return status;
 }
 
 sg_status sg_graph_forward(const sg_graph *graph, int bits, size_t n_rows, const void *parameters, const void *x, void *y,
-                           int num_threads, sg_error *error)
+                           const sg_op_random *random, int num_threads, sg_error *error)
 {
-    if (n_rows == 0)
-        return SG_OK;
-    sg_plan  *plan      = NULL;
-    run       r         = {.n_rows = n_rows, .parameters = parameters, .x = x, .y = y};
-    int       n_threads = sg_threads_resolve(num_threads, n_rows);
-    sg_status status    = start_run(&r, graph, bits, SG_PLAN_INFER, n_threads, &plan, error);
-    if (status == SG_OK)
-        sg_threads_blocks((n_rows + plan->chunk_rows - 1) / plan->chunk_rows, n_threads, forward_block, &r);
-    end_run(&r, plan);
-    return status;
+    run r = {.n_rows = n_rows, .random = random, .parameters = parameters, .x = x, .y = y};
+    return run_blocks(&r, graph, bits, random ? SG_PLAN_TRAIN : SG_PLAN_INFER, num_threads, forward_block, error);
+}
+
+sg_status sg_graph_tangent(const sg_graph *graph, int bits, size_t n_rows, const void *parameters, const void *x, const void *t_x,
+                           void *y, void *t_y, int num_threads, sg_error *error)
+{
+    run r = {.n_rows = n_rows, .parameters = parameters, .x = x, .t_x = t_x, .y = y, .t_y = t_y};
+    return run_blocks(&r, graph, bits, SG_PLAN_TANGENT, num_threads, tangent_block, error);
 }
 
 sg_status sg_graph_backward(const sg_graph *graph, int bits, size_t n_rows, const void *parameters, const void *x,
-                            const void *d_y, void *d_parameters, void *d_x, sg_error *error)
+                            const void *d_y, void *d_parameters, void *d_x, const sg_op_random *random, int num_threads,
+                            sg_error *error)
 {
-    sg_plan  *plan  = NULL;
-    run       r     = {.n_rows = n_rows, .parameters = parameters, .x = x};
-    char     *spare = NULL;
-    sg_status status = start_run(&r, graph, bits, d_x ? SG_PLAN_TRAIN_INPUT : SG_PLAN_TRAIN, 1, &plan, error);
-    if (status == SG_OK && !d_parameters)
-        status = sg_alloc_array(&spare, graph->n_parameters, (size_t)bits / 8, "parameter gradient", error);
-    if (status == SG_OK) {
-        size_t out_stride = sg_graph_n_out(graph) * plan->real_bytes, in_stride = graph->n_in * plan->real_bytes;
-        char  *gradient   = d_parameters ? d_parameters : spare;
-        memset(gradient, 0, graph->n_parameters * plan->real_bytes);
-        for (size_t first = 0; first < n_rows; first += plan->chunk_rows) {
-            size_t n = n_rows - first < plan->chunk_rows ? n_rows - first : plan->chunk_rows;
-            set_inputs(&r, first, n, r.workspace);
-            sg_plan_forward(plan, n, parameters, r.packed, r.workspace);
-            memcpy(sg_plan_output_gradient(plan, r.workspace), (const char *)d_y + first * out_stride, n * out_stride);
-            sg_plan_backward(plan, n, parameters, r.packed, r.workspace, gradient, 1);
-            for (size_t i = 0; i < n && d_x; i++)
-                sg_plan_get_input_gradient(plan, i, r.workspace, (char *)d_x + (first + i) * in_stride);
-        }
-    }
-    sg_free(spare);
-    end_run(&r, plan);
-    return status;
+    run r = {.n_rows = n_rows, .random = random, .parameters = parameters, .x = x, .d_y = d_y, .d_x = d_x,
+             .d_parameters = d_parameters};
+    if (!d_parameters) /* rows are independent */
+        return run_blocks(&r, graph, bits, SG_PLAN_ADJOINT, num_threads, backward_block, error);
+    memset(d_parameters, 0, graph->n_parameters * (size_t)bits / 8);
+    return run_blocks(&r, graph, bits, d_x ? SG_PLAN_TRAIN_INPUT : SG_PLAN_TRAIN, 1, backward_block, error);
 }

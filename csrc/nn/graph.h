@@ -34,12 +34,7 @@ size_t            sg_graph_n_parameters(const sg_graph *graph);
 size_t            sg_graph_n_in(const sg_graph *graph);   /* elements of one input row  */
 size_t            sg_graph_n_out(const sg_graph *graph);  /* elements of one output row */
 double            sg_graph_flops(const sg_graph *graph);  /* of one forward row         */
-
-typedef enum sg_plan_mode {
-    SG_PLAN_INFER,       /* values share memory as soon as they are used up      */
-    SG_PLAN_TRAIN,       /* values kept for backward; gradients of parameters    */
-    SG_PLAN_TRAIN_INPUT  /* the same, and the gradient of the input rows         */
-} sg_plan_mode;
+int               sg_graph_flags(const sg_graph *graph);  /* of all operators: SG_OP_RANDOM, SG_OP_COUPLES_ROWS ... */
 
 /* bits: 32 or 64. chunk_rows: largest number of rows of one call; 0 picks one from the sizes of the network alone (not from the
  * machine, because the order of sums over rows depends on it), a multiple of row_group (>= 1), such that a chunk stays in L2. */
@@ -51,7 +46,7 @@ size_t sg_plan_chunk_rows(const sg_plan *plan);
 size_t sg_plan_workspace_bytes(const sg_plan *plan); /* of each thread */
 size_t sg_plan_packed_bytes(const sg_plan *plan);    /* shared by all threads */
 
-/* Rearranges parameters for the backward kernels. Call after every change of parameters. */
+/* Rearranges parameters for the kernels. Call after every change of parameters. */
 void sg_plan_prepare(const sg_plan *plan,
                      const void *parameters,  /* (n_parameters)           */
                      void       *packed);     /* sg_plan_packed_bytes     */
@@ -61,27 +56,45 @@ void  sg_plan_set_input(const sg_plan *plan, size_t row, const void *x /* (n_in)
 void *sg_plan_output(const sg_plan *plan, void *workspace);           /* (n_rows, n_out)                        */
 void *sg_plan_output_gradient(const sg_plan *plan, void *workspace);  /* (n_rows, n_out), to be filled before backward */
 void  sg_plan_get_input_gradient(const sg_plan *plan, size_t row, const void *workspace, void *d_x /* (n_in) */);
+void  sg_plan_set_input_tangent(const sg_plan *plan, size_t row, const void *t_x /* (n_in) */, void *workspace);
+void *sg_plan_output_tangent(const sg_plan *plan, void *workspace);   /* (n_rows, n_out)                        */
 
-void sg_plan_forward(const sg_plan *plan, size_t n_rows, const void *parameters, const void *packed, void *workspace);
+/* random: NULL in inference; in training (dropout on, statistics of the batch) where random operators find their numbers. */
+void sg_plan_forward(const sg_plan *plan, size_t n_rows, const void *parameters, const void *packed, void *workspace,
+                     const sg_op_random *random);
 
-/* Right after forward of the same rows in the same workspace. add: add to d_parameters, else overwrite it. */
+/* Right after forward of the same rows in the same workspace with the same random. add: add to d_parameters, else overwrite it.
+ * d_parameters NULL: not wanted. */
 void sg_plan_backward(const sg_plan *plan, size_t n_rows, const void *parameters, const void *packed, void *workspace,
-                      void *d_parameters, int add);
+                      const sg_op_random *random, void *d_parameters, int add);
 
-/* Whole arrays, chunk by chunk on num_threads threads; workspaces are allocated inside. */
+/* Forward and tangent in one, in a plan of mode SG_PLAN_TANGENT. */
+void sg_plan_tangent(const sg_plan *plan, size_t n_rows, const void *parameters, const void *packed, void *workspace);
+
+/* Whole arrays, chunk by chunk on num_threads threads; workspaces are allocated inside. random as above. */
 sg_status sg_graph_forward(const sg_graph *graph, int bits, size_t n_rows,
                            const void *parameters,  /* (n_parameters)   */
                            const void *x,           /* (n_rows, n_in)   */
                            void       *y,           /* (n_rows, n_out)  */
+                           const sg_op_random *random, int num_threads, sg_error *error);
+
+/* Jacobian-vector products: y and its derivative along t_x. */
+sg_status sg_graph_tangent(const sg_graph *graph, int bits, size_t n_rows,
+                           const void *parameters,  /* (n_parameters)             */
+                           const void *x,           /* (n_rows, n_in)             */
+                           const void *t_x,         /* (n_rows, n_in) direction   */
+                           void       *y,           /* (n_rows, n_out)            */
+                           void       *t_y,         /* (n_rows, n_out)            */
                            int num_threads, sg_error *error);
 
-/* Vector-Jacobian products: gradients of sum(d_y * y). Partial sums over rows are added in an order fixed by n_rows. */
+/* Vector-Jacobian products: gradients of sum(d_y * y). Partial sums over rows are added in an order fixed by n_rows; with
+ * d_parameters they run on one thread. */
 sg_status sg_graph_backward(const sg_graph *graph, int bits, size_t n_rows,
                             const void *parameters,    /* (n_parameters)                */
                             const void *x,             /* (n_rows, n_in)                */
                             const void *d_y,           /* (n_rows, n_out)               */
                             void       *d_parameters,  /* (n_parameters), may be NULL   */
                             void       *d_x,           /* (n_rows, n_in), may be NULL   */
-                            sg_error   *error);
+                            const sg_op_random *random, int num_threads, sg_error *error);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/simd.h"
-#include "nn/ops.h"
+#include "nn/op_linear.h"
 
 static void forward(const sg_op_call *call)
 {
@@ -24,4 +24,6 @@ static void backward(const sg_op_call *call)
     }
 }
 
-const sg_op_kernel SG_HOT(sg_op_kernel_add) = {NULL, forward, backward};
+static void tangent(const sg_op_call *call) { sg_op_linear_tangent(forward, call); }
+
+const sg_op_kernel SG_HOT(sg_op_kernel_add) = {NULL, forward, backward, tangent};

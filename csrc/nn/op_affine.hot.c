@@ -18,11 +18,12 @@ static void backward(const sg_op_call *call)
 {
     size_t      n = call->site->parameter[0].shape.dim[0], n_rows = call->n_rows * (call->site->out_size / n);
     const real *scale = call->parameters, *in = call->in[0], *d = call->d_out;
-    real       *d_scale = call->d_parameters, *d_shift = d_scale + n, *d_in = call->d_in[0];
+    real       *d_scale = call->d_parameters, *d_in = call->d_in[0];
     for (size_t j = 0; j < n; j += VL) {
         size_t   left = sg_lanes(n - j);
-        vr       sum_scale = call->add_parameters ? sg_lanes_load(d_scale + j, left) : vr_zero();
-        vr       sum_shift = call->add_parameters ? sg_lanes_load(d_shift + j, left) : vr_zero();
+        int      add  = d_scale && call->add_parameters;
+        vr       sum_scale = add ? sg_lanes_load(d_scale + j, left) : vr_zero();
+        vr       sum_shift = add ? sg_lanes_load(d_scale + n + j, left) : vr_zero();
         const vr s         = sg_lanes_load(scale + j, left);
         for (size_t row = 0; row < n_rows; row++) {
             const vr d_row = sg_lanes_load(d + row * n + j, left);
@@ -33,9 +34,21 @@ static void backward(const sg_op_call *call)
                 sg_lanes_store(to, vr_fma(d_row, s, call->add_in[0] ? sg_lanes_load(to, left) : vr_zero()), left);
             }
         }
-        sg_lanes_store(d_scale + j, sum_scale, left);
-        sg_lanes_store(d_shift + j, sum_shift, left);
+        if (d_scale) {
+            sg_lanes_store(d_scale + j, sum_scale, left);
+            sg_lanes_store(d_scale + n + j, sum_shift, left);
+        }
     }
 }
 
-const sg_op_kernel SG_HOT(sg_op_kernel_affine) = {NULL, forward, backward};
+static void tangent(const sg_op_call *call)
+{
+    size_t      n = call->site->parameter[0].shape.dim[0], n_rows = call->n_rows * (call->site->out_size / n);
+    const real *scale = call->parameters, *t = call->t_in[0];
+    real       *out   = call->t_out;
+    for (size_t row = 0; row < n_rows; row++)
+        for (size_t j = 0; j < n; j++)
+            out[row * n + j] = t[row * n + j] * scale[j];
+}
+
+const sg_op_kernel SG_HOT(sg_op_kernel_affine) = {NULL, forward, backward, tangent};

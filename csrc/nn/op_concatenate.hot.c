@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/simd.h"
-#include "nn/ops.h"
+#include "nn/op_linear.h"
 
 static size_t channels(const sg_shape *shape) { return shape->dim[shape->rank - 1]; }
 
@@ -33,4 +33,6 @@ static void backward(const sg_op_call *call)
     }
 }
 
-const sg_op_kernel SG_HOT(sg_op_kernel_concatenate) = {NULL, forward, backward};
+static void tangent(const sg_op_call *call) { sg_op_linear_tangent(forward, call); }
+
+const sg_op_kernel SG_HOT(sg_op_kernel_concatenate) = {NULL, forward, backward, tangent};

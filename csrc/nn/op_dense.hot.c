@@ -61,6 +61,8 @@ SG_TILE_PRODUCT(product_packed_add, target, start_there, store, SG_B_PACKED)
 /* W^T (n_out, n_in) in panels of SG_PANEL columns, for dX = dY W^T. */
 static void prepare(const sg_op_call *call)
 {
+    if (call->mode == SG_PLAN_INFER || call->mode == SG_PLAN_TANGENT)
+        return;
     const sizes s      = sizes_of(call);
     const real *weight = call->parameters;
     real       *packed = call->packed;
@@ -105,13 +107,15 @@ static void backward(const sg_op_call *call)
     if (s.activation != SG_ACTIVATION_linear)
         sg_activate_rows_back(s.activation, s.parameter, s.n_rows * s.n_out, z, call->out, d, d, 0);
 
-    const sg_product by_weight = {s.n_in, s.n_out, s.n_rows, call->in[0], 1, (ptrdiff_t)s.n_in, d, SG_PANEL, (ptrdiff_t)s.n_out};
-    const target     weights   = {NULL, d_weight, s.n_out};
-    if (call->add_parameters)
-        product_plain_add(&by_weight, &weights);
-    else
-        product_plain(&by_weight, &weights);
-    sum_rows(s.n_rows, s.n_out, d, d_weight + s.n_in * s.n_out, call->add_parameters);
+    if (d_weight) {
+        const sg_product by_weight = {s.n_in, s.n_out, s.n_rows, call->in[0], 1, (ptrdiff_t)s.n_in, d, SG_PANEL, (ptrdiff_t)s.n_out};
+        const target     weights   = {NULL, d_weight, s.n_out};
+        if (call->add_parameters)
+            product_plain_add(&by_weight, &weights);
+        else
+            product_plain(&by_weight, &weights);
+        sum_rows(s.n_rows, s.n_out, d, d_weight + s.n_in * s.n_out, call->add_parameters);
+    }
 
     if (call->d_in[0]) {
         const sg_product by_input = {s.n_rows, s.n_in, s.n_out, d, (ptrdiff_t)s.n_out, 1, call->packed,
@@ -124,4 +128,16 @@ static void backward(const sg_op_call *call)
     }
 }
 
-const sg_op_kernel SG_HOT(sg_op_kernel_dense) = {prepare, forward, backward};
+static void tangent(const sg_op_call *call)
+{
+    const sizes s = sizes_of(call);
+    const real *z = call->saved ? call->saved : call->out;
+    real       *t = call->t_out;
+    product_plain(&(sg_product){s.n_rows, s.n_out, s.n_in, call->t_in[0], (ptrdiff_t)s.n_in, 1, call->parameters, SG_PANEL,
+                                (ptrdiff_t)s.n_out},
+                  &(target){NULL, t, s.n_out});
+    if (s.activation != SG_ACTIVATION_linear)
+        sg_activate_rows_back(s.activation, s.parameter, s.n_rows * s.n_out, z, call->out, t, t, 0);
+}
+
+const sg_op_kernel SG_HOT(sg_op_kernel_dense) = {prepare, forward, backward, tangent};

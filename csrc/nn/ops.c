@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "nn/activation.h"
+#include "nn/op_entry.h"
 
 size_t sg_shape_size(const sg_shape *shape)
 {
@@ -15,236 +15,86 @@ size_t sg_shape_size(const sg_shape *shape)
     return size;
 }
 
-static int same_shape(const sg_shape *a, const sg_shape *b)
+/* ------------------------------------------------------------------------------------------------- parts of entries */
+#define X(name, parameter, formula) #name,
+const char *const sg_op_activation_names[] = {SG_ACTIVATION_LIST(X) NULL};
+#undef X
+
+int sg_shape_same(const sg_shape *a, const sg_shape *b)
 {
     return a->rank == b->rank && memcmp(a->dim, b->dim, (size_t)a->rank * sizeof a->dim[0]) == 0;
 }
 
-/* Channels: the last dimension of a shape. */
-static size_t channels(const sg_shape *shape) { return shape->dim[shape->rank - 1]; }
+size_t sg_op_channels(const sg_shape *shape) { return shape->dim[shape->rank - 1]; }
 
-static sg_shape with_channels(sg_shape shape, size_t n)
+sg_shape sg_op_with_channels(sg_shape shape, size_t n)
 {
     shape.dim[shape.rank - 1] = n;
     return shape;
 }
 
-static void add_parameter(sg_op_site *site, const char *name, sg_shape shape, sg_init init, size_t fan_in, size_t fan_out)
+size_t sg_op_integer(const sg_op_site *site, const char *name)
+{
+    return (size_t)site->attribute[sg_op_attribute(site->op, name)].v[0];
+}
+
+void sg_op_default_parameter(sg_op_site *site)
+{
+    sg_attribute_value *parameter = &site->attribute[sg_op_attribute(site->op, "parameter")];
+    if (!parameter->n)
+        *parameter = (sg_attribute_value)SG_OP_ONE(sg_activation_parameter((sg_activation)sg_op_integer(site, "activation")));
+}
+
+void sg_op_add_parameter(sg_op_site *site, const char *name, sg_shape shape, sg_init init, size_t fan_in, size_t fan_out)
 {
     site->parameter[site->n_parameters++] =
         (sg_op_parameter){.name = name, .shape = shape, .init = init, .fan_in = fan_in, .fan_out = fan_out};
 }
 
-static size_t integer(const sg_op_site *site, const char *name)
+void sg_op_add_constant(sg_op_site *site, const char *name, sg_shape shape, sg_init init)
 {
-    return (size_t)site->attribute[sg_op_attribute(site->op, name)].v[0];
+    site->parameter[site->n_parameters++] =
+        (sg_op_parameter){.name = name, .shape = shape, .init = init, .kind = SG_PARAMETER_CONSTANT};
 }
 
-#define SHAPE(n) {n, {0}}
-#define ONE(x) {1, {x}}
-#define REQUIRED {0, {0}}
-#define COUNT(array) (int)(sizeof(array) / sizeof((array)[0]))
-
-#define X(name, parameter, formula) #name,
-static const char *const activation_names[] = {SG_ACTIVATION_LIST(X) NULL};
-#undef X
-
-#define ACTIVATION_ATTRIBUTES                                                                                              \
-    {"activation", SG_ATTRIBUTE_CHOICE, ONE(SG_ACTIVATION_linear), 0, 0, activation_names,                                  \
-     "function applied to every element"},                                                                                 \
-    {"parameter", SG_ATTRIBUTE_REAL, REQUIRED, 0, 100, NULL,                                                               \
-     "slope of leaky_relu below zero (default 0.01), alpha of elu (default 1); not used by the others"}
-
-/* The default of parameter depends on the activation. */
-static void default_parameter(sg_op_site *site)
+void sg_op_add_statistic(sg_op_site *site, const char *name, sg_shape shape, sg_init init, double momentum)
 {
-    sg_attribute_value *parameter = &site->attribute[sg_op_attribute(site->op, "parameter")];
-    if (!parameter->n)
-        *parameter = (sg_attribute_value)ONE(sg_activation_parameter((sg_activation)integer(site, "activation")));
+    site->parameter[site->n_parameters++] =
+        (sg_op_parameter){.name = name, .shape = shape, .init = init, .kind = SG_PARAMETER_STATISTIC, .momentum = momentum};
 }
 
-/* ------------------------------------------------------------------------------------------------------------ input */
-static const sg_attribute input_attributes[] = {
-    {"shape", SG_ATTRIBUTE_INTS, REQUIRED, 1, SG_OP_MAX_SIZE, NULL, "shape of one row, channels last"},
-};
-
-static sg_status input_rule(sg_op_site *site, sg_error *error)
+void sg_op_set(sg_op_site *site, const char *name, double value)
 {
-    (void)error;
-    const sg_attribute_value *shape = &site->attribute[0];
-    site->out.rank                  = shape->n;
-    for (int i = 0; i < shape->n; i++)
-        site->out.dim[i] = (size_t)shape->v[i];
-    return SG_OK;
+    site->attribute[sg_op_attribute(site->op, name)] = (sg_attribute_value)SG_OP_ONE(value);
 }
 
-static const sg_op sg_op_entry_input = {
-    .name         = "input",
-    .doc          = "A part of the network's input row. Several inputs lie side by side in the row, in order of the graph.",
-    .n_attributes = COUNT(input_attributes),
-    .attributes   = input_attributes,
-    .rule         = input_rule,
-};
-
-/* ------------------------------------------------------------------------------------------------------------ dense */
-static const sg_attribute dense_attributes[] = {
-    {"units", SG_ATTRIBUTE_INT, REQUIRED, 1, SG_OP_MAX_SIZE, NULL, "number of output channels"},
-    ACTIVATION_ATTRIBUTES,
-};
-
-static sg_status dense_rule(sg_op_site *site, sg_error *error)
+void sg_op_set_input(sg_op_site *site, int input, sg_shape shape)
 {
-    (void)error;
-    size_t n_in = channels(&site->in[0]), n_out = integer(site, "units"), n_positions = site->in_size[0] / n_in;
-    default_parameter(site);
-    site->out = with_channels(site->in[0], n_out);
-    add_parameter(site, "weight", (sg_shape){2, {n_in, n_out}}, SG_INIT_WEIGHT, n_in, n_out);
-    add_parameter(site, "bias", (sg_shape){1, {n_out}}, SG_INIT_ZERO, n_in, n_out);
-    if (sg_activation_needs_input((sg_activation)integer(site, "activation")))
-        site->saved_per_row = n_positions * n_out;
-    /* The transposed weights in panels, padded to the widest panel of any instruction set (32 columns). */
-    site->packed_size = sg_size_mul(sg_round_up(n_in, 32), n_out);
-    site->flops       = 2.0 * (double)n_positions * (double)n_in * (double)n_out;
-    return SG_OK;
+    site->in[input] = shape;
+    if (site->n_inputs <= input)
+        site->n_inputs = input + 1;
 }
 
-static const sg_op sg_op_entry_dense = {
-    .name         = "dense",
-    .doc          = "activation(x W + b) over the channels (last dimension); weight (n_in, units), bias (units).",
-    .min_inputs   = 1,
-    .max_inputs   = 1,
-    .n_attributes = COUNT(dense_attributes),
-    .attributes   = dense_attributes,
-    .flags        = SG_OP_BACKWARD_READS_INPUT | SG_OP_BACKWARD_READS_OUTPUT,
-    .tolerance_f64 = 1e-6,
-    .tolerance_f32 = 1e-3,
-    .rule         = dense_rule,
-};
-
-/* ------------------------------------------------------------------------------------------------------- activation */
-static const sg_attribute activation_attributes[] = {ACTIVATION_ATTRIBUTES};
-
-static sg_status activation_rule(sg_op_site *site, sg_error *error)
+/* SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2714064.2660195). */
+size_t sg_op_draw_integer(sg_op_draw *draw, size_t low, size_t high)
 {
-    (void)error;
-    default_parameter(site);
-    site->out   = site->in[0];
-    site->flops = (double)site->in_size[0];
-    return SG_OK;
+    uint64_t z = draw->state += 0x9e3779b97f4a7c15u;
+    z          = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z          = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return low + (size_t)((z ^ (z >> 31)) % (high - low + 1));
 }
 
-static const sg_op sg_op_entry_activation = {
-    .name         = "activation",
-    .doc          = "A function of every element.",
-    .min_inputs   = 1,
-    .max_inputs   = 1,
-    .n_attributes = COUNT(activation_attributes),
-    .attributes   = activation_attributes,
-    .flags        = SG_OP_BACKWARD_READS_INPUT | SG_OP_BACKWARD_READS_OUTPUT,
-    .tolerance_f64 = 1e-6,
-    .tolerance_f32 = 1e-3,
-    .rule         = activation_rule,
-};
-
-/* -------------------------------------------------------------------------------------------------------------- add */
-static sg_status add_rule(sg_op_site *site, sg_error *error)
+size_t sg_op_draw_size(sg_op_draw *draw)
 {
-    for (int i = 1; i < site->n_inputs; i++)
-        if (!same_shape(&site->in[i], &site->in[0]))
-            return sg_fail(error, SG_ERR_SHAPE, "inputs", "expected the same shape for all, input 0 has %zu elements and input %d"
-                           " has %zu", site->in_size[0], i, site->in_size[i]);
-    site->out   = site->in[0];
-    site->flops = (double)(site->n_inputs - 1) * (double)site->in_size[0];
-    return SG_OK;
+    static const size_t sizes[] = {1, 2, 3, 5, 7, 17, 33};
+    return sizes[sg_op_draw_integer(draw, 0, SG_OP_COUNT_OF(sizes) - 1)];
 }
-
-static const sg_op sg_op_entry_add = {
-    .name          = "add",
-    .doc           = "Sum of inputs of the same shape: residual connections.",
-    .min_inputs    = 2,
-    .max_inputs    = SG_OP_MAX_INPUTS,
-    .tolerance_f64 = 1e-6,
-    .tolerance_f32 = 1e-3,
-    .rule          = add_rule,
-};
-
-/* ------------------------------------------------------------------------------------------------------ concatenate */
-static sg_status concatenate_rule(sg_op_site *site, sg_error *error)
-{
-    size_t n = 0;
-    for (int i = 0; i < site->n_inputs; i++) {
-        sg_shape like = with_channels(site->in[i], site->in[i].rank == site->in[0].rank ? channels(&site->in[0]) : 1);
-        if (!same_shape(&like, &site->in[0]))
-            return sg_fail(error, SG_ERR_SHAPE, "inputs", "expected shapes that agree in all but the last dimension, input %d"
-                           " does not agree with input 0", i);
-        n += channels(&site->in[i]);
-    }
-    site->out = with_channels(site->in[0], n);
-    return SG_OK;
-}
-
-static const sg_op sg_op_entry_concatenate = {
-    .name          = "concatenate",
-    .doc           = "Inputs side by side along the channels (last dimension).",
-    .min_inputs    = 2,
-    .max_inputs    = SG_OP_MAX_INPUTS,
-    .tolerance_f64 = 1e-6,
-    .tolerance_f32 = 1e-3,
-    .rule          = concatenate_rule,
-};
-
-/* ------------------------------------------------------------------------------------------------------------ slice */
-static const sg_attribute slice_attributes[] = {
-    {"start", SG_ATTRIBUTE_INT, ONE(0), 0, SG_OP_MAX_SIZE, NULL, "first channel"},
-    {"stop", SG_ATTRIBUTE_INT, REQUIRED, 1, SG_OP_MAX_SIZE, NULL, "one past the last channel"},
-};
-
-static sg_status slice_rule(sg_op_site *site, sg_error *error)
-{
-    size_t start = integer(site, "start"), stop = integer(site, "stop"), n = channels(&site->in[0]);
-    if (start >= stop || stop > n)
-        return sg_fail(error, SG_ERR_VALUE, "stop", "expected start < stop <= %zu channels, got start %zu and stop %zu", n,
-                       start, stop);
-    site->out = with_channels(site->in[0], stop - start);
-    return SG_OK;
-}
-
-static const sg_op sg_op_entry_slice = {
-    .name          = "slice",
-    .doc           = "Channels start .. stop-1 (last dimension).",
-    .min_inputs    = 1,
-    .max_inputs    = 1,
-    .n_attributes  = COUNT(slice_attributes),
-    .attributes    = slice_attributes,
-    .tolerance_f64 = 1e-6,
-    .tolerance_f32 = 1e-3,
-    .rule          = slice_rule,
-};
-
-/* ----------------------------------------------------------------------------------------------------------- affine */
-static sg_status affine_rule(sg_op_site *site, sg_error *error)
-{
-    (void)error;
-    size_t n = channels(&site->in[0]);
-    add_parameter(site, "scale", (sg_shape){1, {n}}, SG_INIT_ONE, n, n);
-    add_parameter(site, "shift", (sg_shape){1, {n}}, SG_INIT_ZERO, n, n);
-    site->out   = site->in[0];
-    site->flops = 2.0 * (double)site->in_size[0];
-    return SG_OK;
-}
-
-static const sg_op sg_op_entry_affine = {
-    .name          = "affine",
-    .doc           = "x * scale + shift per channel (last dimension); scale (channels), shift (channels).",
-    .min_inputs    = 1,
-    .max_inputs    = 1,
-    .flags         = SG_OP_BACKWARD_READS_INPUT,
-    .tolerance_f64 = 1e-6,
-    .tolerance_f32 = 1e-3,
-    .rule          = affine_rule,
-};
 
 /* ----------------------------------------------------------------------------------------------------------- lookup */
+#define X(name) extern const sg_op sg_op_entry_##name;
+SG_OP_LIST(X)
+#undef X
+
 static const sg_op *const table[SG_OP_COUNT] = {
 #define X(name) &sg_op_entry_##name,
     SG_OP_LIST(X)

@@ -9,6 +9,12 @@
 
 enum { MAX_GROUPS = 64, UPDATE_BLOCK = 16384 };
 
+/* Parameters that are not trained. */
+typedef struct held_range {
+    size_t first, n;    /* elements of the parameter vector */
+    double momentum;    /* of a statistic; 0: a constant    */
+} held_range;
+
 struct sg_trainer {
     const sg_graph         *graph;
     sg_train_options        options;
@@ -26,6 +32,10 @@ struct sg_trainer {
     char                   *gradient;       /* (n_parameters)                                        */
     char                   *column_weight;  /* (n_out) or NULL                                       */
     double                 *group_loss;     /* (MAX_GROUPS, n_out) sums over rows                    */
+    size_t                  n_held, held_size;
+    held_range             *held;           /* (n_held)                                              */
+    char                   *observed;       /* (held_size) statistics of the last batch              */
+    char                   *kept;           /* (held_size) held parameters while the optimiser runs  */
 };
 
 void sg_trainer_free(sg_trainer *trainer)
@@ -40,7 +50,72 @@ void sg_trainer_free(sg_trainer *trainer)
     sg_free(trainer->gradient);
     sg_free(trainer->column_weight);
     sg_free(trainer->group_loss);
+    sg_free(trainer->held);
+    sg_free(trainer->observed);
+    sg_free(trainer->kept);
     sg_free(trainer);
+}
+
+static sg_status find_held(sg_trainer *t, sg_error *error)
+{
+    for (int pass = 0; pass < 2; pass++) {
+        t->n_held = t->held_size = 0;
+        for (int i = 0; i < sg_graph_n_nodes(t->graph); i++) {
+            const sg_op_site *site = sg_graph_site(t->graph, i);
+            for (int j = 0; j < site->n_parameters; j++) {
+                const sg_op_parameter *p = &site->parameter[j];
+                if (p->kind == SG_PARAMETER_TRAINED)
+                    continue;
+                size_t n = sg_shape_size(&p->shape);
+                if (pass)
+                    t->held[t->n_held] = (held_range){sg_graph_offset(t->graph, i) + p->offset, n,
+                                                      p->kind == SG_PARAMETER_STATISTIC ? p->momentum : 0};
+                t->n_held++;
+                t->held_size += n;
+            }
+        }
+        if (!pass)
+            SG_TRY(sg_alloc_array(&t->held, t->n_held, sizeof *t->held, "statistics", error));
+    }
+    if (t->held_size >= t->n_parameters)
+        return sg_fail(error, SG_ERR_VALUE, "network", "has no parameters to train");
+    SG_TRY(sg_alloc_array(&t->observed, t->held_size, t->real_bytes, "statistics", error));
+    return sg_alloc_array(&t->kept, t->held_size, t->real_bytes, "statistics", error);
+}
+
+/* Moves what backward wrote for parameters that are not trained out of the gradient. */
+static void take_observations(sg_trainer *t)
+{
+    size_t at = 0;
+    for (size_t k = 0; k < t->n_held; at += t->held[k++].n) {
+        char *gradient = t->gradient + t->held[k].first * t->real_bytes;
+        memcpy(t->observed + at * t->real_bytes, gradient, t->held[k].n * t->real_bytes);
+        memset(gradient, 0, t->held[k].n * t->real_bytes);
+    }
+}
+
+/* Before the optimiser runs, which may decay every parameter: the values that held parameters have after the step. */
+static void keep_held(sg_trainer *t, const void *parameters)
+{
+    size_t at = 0;
+    for (size_t k = 0; k < t->n_held; k++)
+        for (size_t i = t->held[k].first; i < t->held[k].first + t->held[k].n; i++, at++) {
+            double momentum = t->held[k].momentum;
+            if (t->options.bits == 32) {
+                float p                   = ((const float *)parameters)[i];
+                ((float *)t->kept)[at]    = momentum ? p + (float)momentum * (((const float *)t->observed)[at] - p) : p;
+            } else {
+                double p                  = ((const double *)parameters)[i];
+                ((double *)t->kept)[at]   = momentum ? p + momentum * (((const double *)t->observed)[at] - p) : p;
+            }
+        }
+}
+
+static void put_held(const sg_trainer *t, void *parameters)
+{
+    size_t at = 0;
+    for (size_t k = 0; parameters && k < t->n_held; at += t->held[k++].n)
+        memcpy((char *)parameters + t->held[k].first * t->real_bytes, t->kept + at * t->real_bytes, t->held[k].n * t->real_bytes);
 }
 
 static sg_status build(sg_trainer *t, const void *column_weight, sg_error *error)
@@ -75,6 +150,7 @@ static sg_status build(sg_trainer *t, const void *column_weight, sg_error *error
     SG_TRY(sg_alloc_array(&t->partial, t->max_groups, gradient_bytes, "partial gradients", error));
     SG_TRY(sg_alloc_array(&t->gradient, t->n_parameters, t->real_bytes, "gradient", error));
     SG_TRY(sg_alloc_array(&t->group_loss, MAX_GROUPS * t->n_out, sizeof(double), "loss sums", error));
+    SG_TRY(find_held(t, error));
     if (column_weight) {
         SG_TRY(sg_alloc_array(&t->column_weight, t->n_out, t->real_bytes, "column weights", error));
         memcpy(t->column_weight, column_weight, t->n_out * t->real_bytes);
@@ -109,6 +185,7 @@ typedef struct pass {
     double               done, total;  /* rows, for progress: before this pass, and of the whole call */
     size_t               n_chunks, n_groups;
     int                  backward;
+    int64_t              step;         /* for random operators */
 } pass;
 
 static int run_group(void *context, size_t group, int thread)
@@ -146,35 +223,56 @@ static int run_group(void *context, size_t group, int thread)
                 __builtin_prefetch((const char *)rows->y + from * target_bytes + line, 0, 2);
             sg_plan_set_input(t->plan, i, (const char *)rows->x + from * t->n_in * t->real_bytes, workspace);
         }
-        sg_plan_forward(t->plan, loss.n_rows, p->parameters, t->packed, workspace);
+        const sg_op_random random = {.seed = t->options.seed, .step = (uint64_t)p->step, .first_row = row};
+        sg_plan_forward(t->plan, loss.n_rows, p->parameters, t->packed, workspace, p->backward ? &random : NULL);
         loss.order      = rows->order ? rows->order + row : NULL;
         loss.target     = rows->order ? rows->y : (const char *)rows->y + row * t->n_out * t->real_bytes;
         loss.row_weight = !rows->weight || rows->order ? rows->weight : (const char *)rows->weight + row * t->real_bytes;
         t->loss->run[t->options.loss.id](&loss);
         if (p->backward)
-            sg_plan_backward(t->plan, loss.n_rows, p->parameters, t->packed, workspace,
+            sg_plan_backward(t->plan, loss.n_rows, p->parameters, t->packed, workspace, &random,
                              t->partial + group * t->n_parameters * t->real_bytes, c > first);
     }
+    return SG_OK;
+}
+
+/* Operators that couple rows get the whole batch in one chunk. */
+static sg_status grow_chunk(sg_trainer *t, size_t n_rows, sg_error *error)
+{
+    sg_plan *plan;
+    char    *workspace;
+    SG_TRY(sg_plan_create(t->graph, t->options.bits, SG_PLAN_TRAIN, n_rows, t->options.loss.rows_per_group, &plan, error));
+    sg_status status = sg_alloc_array(&workspace, (size_t)t->n_threads, sg_plan_workspace_bytes(plan), "training workspace", error);
+    if (status != SG_OK) {
+        sg_plan_free(plan);
+        return status;
+    }
+    sg_plan_free(t->plan);
+    sg_free(t->workspace);
+    t->plan      = plan;
+    t->workspace = workspace;
     return SG_OK;
 }
 
 static sg_status run_pass(pass *p, double *loss, double *column_loss, sg_error *error)
 {
     sg_trainer  *t      = p->trainer;
-    const size_t n_rows = p->rows->n_rows, chunk = sg_plan_chunk_rows(t->plan);
+    const size_t n_rows = p->rows->n_rows;
     if (n_rows == 0)
         return sg_fail(error, SG_ERR_SHAPE, "x", "expected at least one row");
     if (n_rows % t->options.loss.rows_per_group)
         return sg_fail(error, SG_ERR_SHAPE, "x", "the loss compares groups of %zu rows, got %zu rows in a batch",
                        t->options.loss.rows_per_group, n_rows);
+    if (p->backward && n_rows > sg_plan_chunk_rows(t->plan) && sg_graph_flags(t->graph) & SG_OP_COUPLES_ROWS)
+        SG_TRY(grow_chunk(t, n_rows, error));
+    const size_t chunk = sg_plan_chunk_rows(t->plan);
     /* Few groups for small batches, because their gradients must be added up; more for large ones, for many threads. */
     p->n_chunks       = (n_rows + chunk - 1) / chunk;
     size_t max_groups = p->backward ? t->max_groups : MAX_GROUPS;
     p->n_groups       = p->n_chunks < 64 ? 8 : p->n_chunks / 8;
     p->n_groups       = p->n_groups > max_groups ? max_groups : p->n_groups;
     p->n_groups       = p->n_groups > p->n_chunks ? p->n_chunks : p->n_groups;
-    if (p->backward)
-        sg_plan_prepare(t->plan, p->parameters, t->packed);
+    sg_plan_prepare(t->plan, p->parameters, t->packed);
     if (sg_threads_blocks(p->n_groups, t->n_threads, run_group, p) != SG_OK)
         return sg_fail(error, SG_ERR_INTERRUPTED, NULL, "training was interrupted");
     *loss = 0;
@@ -207,13 +305,14 @@ static sg_status compute_gradient(pass *p, double *loss, sg_error *error)
     p->backward = 1;
     SG_TRY(run_pass(p, loss, NULL, error));
     sg_threads_blocks(n_update_blocks(p->trainer), p->trainer->n_threads, reduce_block, p);
+    take_observations(p->trainer);
     return SG_OK;
 }
 
-sg_status sg_trainer_gradient(sg_trainer *trainer, const void *parameters, const sg_train_rows *rows, sg_poll *poll, double *loss,
-                              void **gradient, sg_error *error)
+sg_status sg_trainer_gradient(sg_trainer *trainer, const void *parameters, int64_t step, const sg_train_rows *rows, sg_poll *poll,
+                              double *loss, void **gradient, sg_error *error)
 {
-    pass p = {.trainer = trainer, .parameters = parameters, .rows = rows, .poll = poll, .total = (double)rows->n_rows};
+    pass p = {.trainer = trainer, .parameters = parameters, .rows = rows, .poll = poll, .total = (double)rows->n_rows, .step = step};
     SG_TRY(compute_gradient(&p, loss, error));
     *gradient = trainer->gradient;
     return SG_OK;
@@ -257,12 +356,16 @@ void sg_trainer_update(sg_trainer *trainer, sg_train_state *state, double rate)
         if (norm > o->clip_norm)
             job.call.gradient_scale = o->clip_norm / norm;
     }
+    keep_held(trainer, state->parameters);
     sg_threads_blocks(n_update_blocks(trainer), trainer->n_threads, update_block, &job);
+    put_held(trainer, state->parameters);
+    put_held(trainer, job.call.ema);
 }
 
 static sg_status step(pass *p, sg_train_state *state, double rate, double *loss, sg_error *error)
 {
     p->parameters = state->parameters;
+    p->step       = state->step;
     SG_TRY(compute_gradient(p, loss, error));
     if (!isfinite(*loss))
         return sg_fail(error, SG_ERR_DIVERGED, "loss", "is %s in step %lld", isnan(*loss) ? "NaN" : "infinite",

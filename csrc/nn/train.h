@@ -23,6 +23,7 @@ typedef struct sg_train_options {
     double   clip_value;   /* largest size of one element of the gradient; 0: not clipped               */
     double   ema_decay;    /* of the moving average of the parameters, (0, 1); 0: none                  */
     int      num_threads;  /* 0: OMP_NUM_THREADS or all                                                 */
+    uint64_t seed;         /* of random operators (dropout)                                             */
 } sg_train_options;
 
 /* The caller's arrays. */
@@ -49,11 +50,12 @@ void      sg_trainer_free(sg_trainer *trainer);
 
 size_t sg_trainer_chunk_rows(const sg_trainer *trainer);
 
-/* Mean loss of the rows and its gradient (n_parameters, owned by the trainer, valid until the next call). */
-sg_status sg_trainer_gradient(sg_trainer *trainer, const void *parameters, const sg_train_rows *rows, sg_poll *poll,
+/* Mean loss of the rows and its gradient (n_parameters, owned by the trainer, valid until the next call), with the random numbers
+ * of step. Constants and statistics among the parameters have no gradient: zeros. */
+sg_status sg_trainer_gradient(sg_trainer *trainer, const void *parameters, int64_t step, const sg_train_rows *rows, sg_poll *poll,
                               double *loss, void **gradient, sg_error *error);
 
-/* One update with the gradient of the last sg_trainer_gradient call. */
+/* One update with the gradient of the last sg_trainer_gradient call; statistics take up what it observed. */
 void sg_trainer_update(sg_trainer *trainer, sg_train_state *state, double rate);
 
 /* One batch: gradient and update. A loss that is not finite gives SG_ERR_DIVERGED, and an interrupt SG_ERR_INTERRUPTED; in both

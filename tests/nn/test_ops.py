@@ -25,8 +25,13 @@ def draw_attributes(rng, op, force=None):
     return {a["name"]: draw_attribute(rng, a) for a in op["attributes"]} | (force or {})
 
 
+EXAMPLES = 6  # drawn from the table for each operator that has its own examples
+
+
 def variants(op):
     """Choices are not left to chance: one case for each."""
+    if op["has_example"]:
+        return [{"example": str(i)} for i in range(EXAMPLES)]
     choices = [[(a["name"], c) for c in a["choices"]] for a in op["attributes"] if a["type"] == "choice"]
     return [dict(pairs) for pairs in itertools.product(*choices)]
 
@@ -44,9 +49,21 @@ def make_graph(rng, make_nodes):
     raise AssertionError("no valid attributes found in 500 draws")
 
 
+def has_gradient(op, i):
+    return not op["no_gradient_inputs"] >> i & 1
+
+
+def example(rng, name):
+    shapes, attributes = _core.nn_op_example(name, int(rng.integers(2**63)))
+    return [("input", (), {"shape": shape}) for shape in shapes], attributes
+
+
 def bare(rng, name, force):
-    """Inputs -> operator, nothing else. Rank 1 or 2."""
+    """Inputs -> operator, nothing else. Rank 1 or 2, or as the table's example has it."""
     op = OPS[name]
+    if op["has_example"]:
+        nodes, attributes = example(rng, name)
+        return [*nodes, (name, tuple(range(len(nodes))), attributes)]
     n = int(rng.integers(op["min_inputs"], min(op["max_inputs"], 3) + 1))
     shape = (int(rng.choice(SIZES)),) if rng.random() < 0.6 else (int(rng.choice((2, 3))), int(rng.choice(SIZES)))
     nodes = [("input", (), {"shape": shape})] * n
@@ -56,6 +73,8 @@ def bare(rng, name, force):
 def branched(rng, name, force):
     """Two inputs, a value used by three nodes, the operator twice, once fed with the same value in every place."""
     op, units = OPS[name], int(rng.choice(SIZES))
+    if op["has_example"]:
+        return branched_example(rng, name)
     n = op["min_inputs"]
     attributes = draw_attributes(rng, op, force)
     nodes = [
@@ -69,7 +88,21 @@ def branched(rng, name, force):
     return [*nodes, ("concatenate", (4, 2, 3, 5), {}), ("dense", (6,), {"units": 3, "activation": "softsign"})]
 
 
-def numeric_gradient(graph, p, x, d_y):
+def branched_example(rng, name):
+    """The operator twice, on its inputs and on functions of them, added up."""
+    nodes, attributes = example(rng, name)
+    n, first = len(nodes), []
+    for i in range(n):
+        first.append(i)
+        if has_gradient(OPS[name], i):
+            first[i] = len(nodes)
+            nodes.append(("dense", (i,), {"units": nodes[i][2]["shape"][-1], "activation": "tanh"}))
+    nodes += [(name, tuple(range(n)), attributes), (name, tuple(first), attributes)]
+    k = len(nodes)
+    return [*nodes, ("add", (k - 2, k - 1), {}), ("dense", (k,), {"units": 3, "activation": "softsign"})]
+
+
+def numeric_gradient(graph, p, x, d_y, training=None):
     """Central differences in double. With h = 1e-5 the truncation error h^2 f''' / 6 and the round-off eps f / h are both of order
     1e-10 of the values of order one here, far below the 1e-6 allowed and the 1 that a wrong sign makes."""
     h = 1e-5
@@ -87,7 +120,7 @@ def numeric_gradient(graph, p, x, d_y):
         return gradient.reshape(along)
 
     def value():
-        return float((graph.forward(p, x) * d_y).sum())
+        return float((graph.forward(p, x, training=training) * d_y).sum())
 
     return slope(p, p.shape, value), slope(x, x.shape, value)
 
@@ -108,19 +141,83 @@ def point(rng, graph, rows=3):
     return p, x, d_y
 
 
+def trained(graph):
+    """Mask of the parameters that have a gradient."""
+    mask = np.ones(graph.n_parameters, bool)
+    for node in graph.nodes():
+        for (_, offset, shape), kind in zip(node["parameters"], node["kinds"]):
+            if kind != "trained":
+                mask[offset:offset + int(np.prod(shape))] = False
+    return mask
+
+
+def check_gradients(graph, rng, op, training=None):
+    p, x, d_y = point(rng, graph)
+    p64, x64, d_y64 = (a.astype(np.float64) for a in (p, x, d_y))
+    numeric, mask = numeric_gradient(graph, p64, x64, d_y64, training), trained(graph)
+    for found, tolerance in ((graph.backward(p64, x64, d_y64, training=training), op["tolerance_f64"]),
+                             (graph.backward(p, x, d_y, training=training), op["tolerance_f32"])):
+        assert error(numeric[0][mask], found[0][mask]) <= tolerance
+        assert error(numeric[1], found[1]) <= tolerance
+    if training is None:  # the gradient of the rows alone is the same
+        np.testing.assert_array_equal(graph.backward(p64, x64, d_y64, want_parameters=False)[1],
+                                      graph.backward(p64, x64, d_y64)[1])
+
+
 @pytest.mark.parametrize("build", (bare, branched), ids=("bare", "branched"))
 @pytest.mark.parametrize("name, force", CASES)
 def test_gradients_of_every_operator(name, force, build):
     rng = np.random.default_rng([hash_of(name + "".join(force.values())), build is bare])
     for _ in range(3):
         graph = make_graph(rng, lambda r: build(r, name, force))
-        p, x, d_y = point(rng, graph)
-        p64, x64, d_y64 = (a.astype(np.float64) for a in (p, x, d_y))
-        numeric = numeric_gradient(graph, p64, x64, d_y64)
-        for found, tolerance in ((graph.backward(p64, x64, d_y64), OPS[name]["tolerance_f64"]),
-                                 (graph.backward(p, x, d_y), OPS[name]["tolerance_f32"])):
-            for analytic, expected in zip(found, numeric):
-                assert error(expected, analytic) <= tolerance
+        check_gradients(graph, rng, OPS[name])
+        if OPS[name]["random"] or OPS[name]["couples_rows"]:
+            check_gradients(graph, rng, OPS[name], training=(7, 3))
+
+
+@pytest.mark.parametrize("build", (bare, branched), ids=("bare", "branched"))
+@pytest.mark.parametrize("name, force", CASES)
+def test_tangents_are_the_transpose_of_gradients(name, force, build):
+    """<J dx, dy> = <dx, J^T dy>, and J dx is the derivative of y along dx."""
+    rng = np.random.default_rng([hash_of(name + "".join(force.values())), 2 + (build is bare)])
+    graph = make_graph(rng, lambda r: build(r, name, force))
+    # Sums of products that cancel: held against the sum of their sizes. 1e-13 is 450 eps, for chains of some hundred roundings.
+    for dtype, limit in ((np.float64, 1e-13), (np.float32, 1e-6)):
+        p, x, d_y = (a.astype(dtype) for a in point(rng, graph, rows=5))
+        t_x = rng.normal(size=x.shape).astype(np.float32).astype(dtype)
+        y, t_y = graph.tangent(p, x, t_x)
+        np.testing.assert_array_equal(y, graph.forward(p, x))
+        masks = [i for i in range(len(graph.nodes())) if graph.nodes()[i]["op"] == "input" and not has_gradient(OPS[name], i)]
+        t_x[:, columns_of_inputs(graph, masks)] = 0
+        t_y = graph.tangent(p, x, t_x)[1]
+        d_x = graph.backward(p, x, d_y, want_parameters=False)[1]
+        left, right = t_y.astype(np.float64) * d_y, t_x.astype(np.float64) * d_x
+        scale = max(np.abs(left).sum(), np.abs(right).sum(), 1e-3)
+        assert abs(left.sum() - right.sum()) <= limit * scale
+        if dtype is np.float64:
+            h = 1e-5
+            slope = (graph.forward(p, x + h * t_x) - graph.forward(p, x - h * t_x)) / (2 * h)
+            assert error(slope, t_y) <= OPS[name]["tolerance_f64"]
+
+
+def columns_of_inputs(graph, inputs):
+    """Columns of the input row that belong to these input nodes."""
+    columns, first = [], 0
+    for i, node in enumerate(graph.nodes()):
+        if node["op"] == "input":
+            size = int(np.prod(node["shape"]))
+            if i in inputs:
+                columns += range(first, first + size)
+            first += size
+    return columns
+
+
+@pytest.mark.parametrize("name", [name for name in OPS if OPS[name]["has_example"]])
+def test_examples_reach_every_choice(name):
+    drawn = [_core.nn_op_example(name, seed)[1] for seed in range(300)]
+    for attribute in OPS[name]["attributes"]:
+        if attribute["type"] == "choice" and attribute["name"] != "activation":
+            assert {d.get(attribute["name"], attribute["default"]) for d in drawn} == set(attribute["choices"])
 
 
 def hash_of(text):
@@ -135,8 +232,9 @@ def arrays_of(graph):
             size = int(np.prod(node["shape"]))
             yield 1, np.s_[:, first:first + size]
             first += size
-        for _, offset, shape in node["parameters"]:
-            yield 0, np.s_[offset:offset + int(np.prod(shape))]
+        for (_, offset, shape), kind in zip(node["parameters"], node["kinds"]):
+            if kind == "trained":
+                yield 0, np.s_[offset:offset + int(np.prod(shape))]
 
 
 @pytest.mark.parametrize("name, force", CASES)

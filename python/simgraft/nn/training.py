@@ -155,7 +155,7 @@ class _Run:
         self.best = None
         self.trainer = _core.Trainer(
             network._graph, network.parameters, loss._pair(), optimizer._pair(), loss._column_weight(network.dtype),
-            optimizer.clip_norm or 0.0, optimizer.clip_value or 0.0, optimizer.ema or 0.0, num_threads or 0)
+            optimizer.clip_norm or 0.0, optimizer.clip_value or 0.0, optimizer.ema or 0.0, num_threads or 0, seed)
 
     @property
     def weights(self):
@@ -295,7 +295,7 @@ def fit(network, batches, *, validation=None, loss=None, optimizer=None, epochs=
     batch_size : int
         Rows per step when arrays are given; the last batch of an epoch may be smaller.
     seed : int
-        Of the order of rows.
+        Of the order of rows, and of layers that draw random numbers (dropout).
     callbacks : list of callable
         Called after each epoch with a :class:`Training`; a returned dict of numbers joins the metrics.
     checkpoint : path, optional
