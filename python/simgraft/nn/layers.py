@@ -1,5 +1,7 @@
 """Layers as functions of symbolic values. The classes are made from the operator table of the C core."""
 
+import math
+
 from simgraft import _core
 
 _TABLE = {entry["name"]: entry for entry in _core.nn_ops()}
@@ -85,13 +87,35 @@ def _describe(attribute):
     return f"{attribute['name']} : {kind}{default}\n    {attribute['doc'][0].upper()}{attribute['doc'][1:]}."
 
 
+_ACRONYMS = {"lstm": "LSTM", "gru": "GRU"}
+
+
+def _title(name):
+    return _ACRONYMS.get(name) or "".join(part.capitalize() for part in name.split("_"))
+
+
+def _example(entry, title, required):
+    """A call that works, from the table's own example if it has one."""
+    if entry["has_example"]:
+        shapes, attributes = _core.nn_op_example(entry["name"], 1)
+        attributes = {k: v for k, v in attributes.items() if v is not None}
+    else:
+        shapes, attributes = [(3,)] * entry["min_inputs"], dict.fromkeys(required, 2)
+    names = [f"x{i}" for i in range(len(shapes))] if len(shapes) > 1 else ["x"]
+    lines = [f">>> {name} = nn.Input({shape!r})" for name, shape in zip(names, shapes)]
+    arguments = ", ".join(f"{k}={v!r}" for k, v in attributes.items())
+    lines += [f">>> y = nn.{title}({arguments})({', '.join(names)})",
+              f">>> nn.Network.from_graph([{', '.join(names)}], y, seed=1).n_in", str(sum(math.prod(shape) for shape in shapes))]
+    return "\n".join(["Examples", "--------", ">>> from simgraft import nn", *lines, ""])
+
+
 def _layer_class(entry):
     """A class whose constructor takes the attributes of the operator, required ones first."""
     attributes = sorted(entry["attributes"], key=lambda a: a["default"] is not None or a["type"] == "float")
     names = [a["name"] for a in attributes]
     defaults = {a["name"]: a["default"] for a in attributes}
     required = {a["name"] for a in attributes if a["default"] is None and a["type"] != "float"}
-    title = "".join(part.capitalize() for part in entry["name"].split("_"))
+    title = _title(entry["name"])
 
     def __init__(self, *args, **kwargs):
         if len(args) > len(names):
@@ -109,10 +133,7 @@ def _layer_class(entry):
     text = entry["doc"]
     if attributes:
         text += "\n\nParameters\n----------\n" + "\n".join(_describe(a) for a in attributes)
-    example = ", ".join(f"{name}=2" for name in names if name in required)
-    values = ", ".join(["x"] * entry["min_inputs"])
-    text += (f"\n\nExamples\n--------\n>>> from simgraft import nn\n>>> x = nn.Input(3)\n>>> y = nn.{title}({example})({values})\n"
-             ">>> nn.Network.from_graph(x, y, seed=1).n_in\n3\n")
+    text += "\n\n" + _example(entry, title, sorted(required))
     return type(title, (Layer,), {"__init__": __init__, "__doc__": text, "_op": entry["name"], "__module__": "simgraft.nn"})
 
 
