@@ -28,7 +28,9 @@
     X(add)                   \
     X(concatenate)           \
     X(slice)                 \
-    X(affine)
+    X(affine)                \
+    X(lstm)                  \
+    X(gru)
 
 typedef enum sg_op_id {
 #define X(name) SG_OP_##name,
