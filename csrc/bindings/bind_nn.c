@@ -126,14 +126,16 @@ static PyObject *nn_op_example(PyObject *self, PyObject *arguments)
 
 static PyObject *nn_losses(PyObject *self, PyObject *ignored)
 {
+    static const char *const targets[] = {"real", "probability", "sign", "class", "none"};
     (void)self, (void)ignored;
     PyObject *list = PyList_New(0);
     for (int i = 0; list && i < SG_LOSS_COUNT; i++) {
         const sg_loss_entry *e = sg_loss_get((sg_loss_id)i);
         PyObject            *attributes = attributes_object(e->n_attributes, e->attributes);
-        if (!attributes || append_stolen(list, Py_BuildValue("{s:s,s:s,s:N,s:d,s:d}", "name", e->name, "doc", e->doc, "attributes",
-                                                            attributes, "tolerance_f64", e->tolerance_f64, "tolerance_f32",
-                                                            e->tolerance_f32)))
+        if (!attributes || append_stolen(list, Py_BuildValue("{s:s,s:s,s:N,s:s,s:n,s:d,s:d}", "name", e->name, "doc", e->doc,
+                                                            "attributes", attributes, "target", targets[e->target], "example_out",
+                                                            (Py_ssize_t)e->example_out, "tolerance_f64", e->tolerance_f64,
+                                                            "tolerance_f32", e->tolerance_f32)))
             Py_CLEAR(list);
     }
     return list;
@@ -590,6 +592,7 @@ typedef struct trainer_object {
     sg_train_state state;
     int            type;        /* NPY_FLOAT or NPY_DOUBLE */
     int            n_slots;
+    npy_intp       n_target;
     int            busy;        /* a call is running without the GIL */
     PyArrayObject *parameters, *slot[SG_OPTIM_MAX_SLOTS], *ema;
 } trainer_object;
@@ -608,18 +611,117 @@ static void trainer_dealloc(PyObject *object)
     Py_DECREF(type);
 }
 
-static int read_loss(PyObject *pair, sg_loss *loss)
+static int read_loss(const char *name, PyObject *attributes, sg_loss *loss)
 {
-    const char *name;
-    PyObject   *attributes;
-    if (!PyTuple_Check(pair) || !PyArg_ParseTuple(pair, "sO", &name, &attributes))
-        return -1;
     const sg_loss_entry *entry = sg_loss_find(name, &loss->id);
     if (!entry) {
         PyErr_Format(PyExc_ValueError, "loss: there is none called \"%s\"", name);
         return -1;
     }
     return read_attributes(name, entry->n_attributes, entry->attributes, attributes, loss->attribute);
+}
+
+/* The loss of a Trainer, and the arrays its terms point to. */
+typedef struct loss_arguments {
+    Py_ssize_t      n;
+    sg_loss_term   *term;
+    PyArrayObject **weight;
+} loss_arguments;
+
+static void drop_loss(loss_arguments *loss)
+{
+    for (Py_ssize_t i = 0; loss->weight && i < loss->n; i++)
+        Py_XDECREF(loss->weight[i]);
+    PyMem_Free(loss->weight);
+    PyMem_Free(loss->term);
+}
+
+static int read_weight(PyObject *object, int type, sg_loss_term *term, PyArrayObject **weight)
+{
+    sg_error  error  = {0};
+    sg_dims   dims   = {0};
+    sg_loss   loss   = term->loss;
+    sg_status status = sg_loss_resolve(&loss, &error);
+    if (status != SG_OK) {
+        sg_raise(status, &error);
+        return -1;
+    }
+    sg_dim_set(&dims, loss.n_weights == loss.n_out ? "n_out" : "n_weights", (npy_intp)loss.n_weights);
+    *weight = sg_array_in(&dims, object, "column_weight", type, loss.n_weights == loss.n_out ? "n_out" : "n_weights",
+                          SG_OPTIONAL | SG_FINITE);
+    if (!*weight && PyErr_Occurred())
+        return -1;
+    term->column_weight = *weight ? PyArray_DATA(*weight) : NULL;
+    return 0;
+}
+
+static size_t size_or_natural(Py_ssize_t n) { return n < 0 ? SG_LOSS_NATURAL : (size_t)n; }
+
+/* ("mse", {}) on whole rows, or a list of (name, attributes, column_weight, first_out, n_out, first_target, n_target, weight). */
+static int read_terms(PyObject *object, PyObject *whole_weight, size_t n_out, Py_ssize_t n_target, int type, loss_arguments *loss)
+{
+    const char *name;
+    PyObject   *attributes;
+    const int   single = PyTuple_Check(object);
+    if (!single && !PyList_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "loss: expected (name, attributes) or a list of terms, got %.100s", Py_TYPE(object)->tp_name);
+        return -1;
+    }
+    loss->n      = single ? 1 : PyList_GET_SIZE(object);
+    loss->term   = PyMem_Calloc((size_t)loss->n + 1, sizeof *loss->term);
+    loss->weight = PyMem_Calloc((size_t)loss->n + 1, sizeof *loss->weight);
+    if (!loss->term || !loss->weight) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (single) {
+        if (!PyArg_ParseTuple(object, "sO", &name, &attributes) || read_loss(name, attributes, &loss->term->loss))
+            return -1;
+        loss->term->loss.n_out    = n_out;
+        loss->term->loss.n_target = size_or_natural(n_target);
+        loss->term->weight        = 1;
+        return read_weight(whole_weight, type, loss->term, loss->weight);
+    }
+    for (Py_ssize_t i = 0; i < loss->n; i++) {
+        sg_loss_term *term = &loss->term[i];
+        PyObject     *weight, *item = PyList_GET_ITEM(object, i);
+        Py_ssize_t    first_out, columns, first_target, targets;
+        if (!PyTuple_Check(item) || !PyArg_ParseTuple(item, "sOOnnnnd", &name, &attributes, &weight, &first_out, &columns, &first_target,
+                                                      &targets, &term->weight) ||
+            read_loss(name, attributes, &term->loss))
+            return -1;
+        if (first_out < 0 || columns < 0 || first_target < 0) {
+            PyErr_Format(PyExc_ValueError, "loss: term %zd: expected columns from 0 on", i);
+            return -1;
+        }
+        term->first_out     = (size_t)first_out;
+        term->loss.n_out    = (size_t)columns;
+        term->first_target  = (size_t)first_target;
+        term->loss.n_target = size_or_natural(targets);
+        if (read_weight(weight, type, term, &loss->weight[i]))
+            return -1;
+    }
+    return 0;
+}
+
+/* What a loss makes of its columns. */
+static PyObject *nn_loss_sizes(PyObject *self, PyObject *arguments)
+{
+    (void)self;
+    const char *name;
+    PyObject   *attributes;
+    Py_ssize_t  n_out, n_target = -1;
+    sg_loss     loss  = {0};
+    sg_error    error = {0};
+    if (!PyArg_ParseTuple(arguments, "sOn|n", &name, &attributes, &n_out, &n_target) || read_loss(name, attributes, &loss))
+        return NULL;
+    loss.n_out       = n_out < 0 ? 0 : (size_t)n_out;
+    loss.n_target    = size_or_natural(n_target);
+    sg_status status = sg_loss_resolve(&loss, &error);
+    if (status != SG_OK)
+        return sg_raise(status, &error);
+    return Py_BuildValue("{s:n,s:n,s:n,s:n}", "n_target", (Py_ssize_t)loss.n_target, "n_values", (Py_ssize_t)loss.n_values, "n_weights",
+                         (Py_ssize_t)loss.n_weights, "rows_per_group", (Py_ssize_t)loss.rows_per_group);
 }
 
 static int read_optim(PyObject *pair, sg_optim *optim)
@@ -663,20 +765,46 @@ static int make_state(trainer_object *self, const sg_graph *graph, PyObject *par
     return 0;
 }
 
+static int make_trainer(trainer_object *self, PyObject *parameters, PyObject *loss_object, PyObject *weight, Py_ssize_t n_target,
+                        sg_train_options *options)
+{
+    const sg_graph *graph = ((graph_object *)self->graph)->graph;
+    loss_arguments  loss  = {0};
+    sg_error        error = {0};
+    int             bad   = read_terms(loss_object, weight, sg_graph_n_out(graph), n_target, self->type, &loss) ||
+              make_state(self, graph, parameters, options);
+    if (!bad) {
+        options->terms    = loss.term;
+        options->n_terms  = (size_t)loss.n;
+        options->n_target = size_or_natural(n_target);
+        if (n_target < 0) { /* what one loss on whole rows takes, else as many as there are outputs */
+            sg_loss one       = loss.n == 1 ? loss.term->loss : (sg_loss){0};
+            options->n_target = PyTuple_Check(loss_object) && sg_loss_resolve(&one, &error) == SG_OK ? one.n_target : sg_graph_n_out(graph);
+        }
+        sg_status status = sg_trainer_create(graph, options, &self->trainer, &error);
+        bad              = status != SG_OK;
+        if (bad)
+            sg_raise(status, &error);
+    }
+    drop_loss(&loss);
+    self->n_target = (npy_intp)options->n_target;
+    return bad ? -1 : 0;
+}
+
 static PyObject *trainer_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"graph", "parameters", "loss", "optimizer", "column_weight", "clip_norm", "clip_value", "ema",
-                            "num_threads", "seed", NULL};
-    PyObject        *graph_arg, *parameters, *loss, *optimizer, *weight_object = Py_None;
-    sg_train_options options = {0};
-    unsigned long long seed = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!OOO|OdddiK", names, graph_type, &graph_arg, &parameters, &loss, &optimizer,
-                                     &weight_object, &options.clip_norm, &options.clip_value, &options.ema_decay,
-                                     &options.num_threads, &seed))
+                            "num_threads", "seed", "n_target", NULL};
+    PyObject        *graph_arg, *parameters, *loss, *optimizer, *weight = Py_None;
+    Py_ssize_t       n_target = -1;
+    sg_train_options options  = {0};
+    unsigned long long seed   = 0;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!OOO|OdddiKn", names, graph_type, &graph_arg, &parameters, &loss, &optimizer,
+                                     &weight, &options.clip_norm, &options.clip_value, &options.ema_decay, &options.num_threads,
+                                     &seed, &n_target))
         return NULL;
     options.seed = seed;
-    const sg_graph *graph = ((graph_object *)graph_arg)->graph;
-    if (read_loss(loss, &options.loss) || read_optim(optimizer, &options.optim))
+    if (read_optim(optimizer, &options.optim))
         return NULL;
     int kind = real_type(parameters);
     if (kind < 0)
@@ -687,27 +815,14 @@ static PyObject *trainer_new(PyTypeObject *type, PyObject *arguments, PyObject *
         return NULL;
     self->type  = kind;
     self->graph = Py_NewRef(graph_arg);
-    sg_dims dims = {0};
-    graph_dims(graph, &dims);
-    PyArrayObject *weight = sg_array_in(&dims, weight_object, "column_weight", kind, "n_out", SG_OPTIONAL | SG_FINITE);
-    if ((!weight && PyErr_Occurred()) || make_state(self, graph, parameters, &options)) {
-        Py_XDECREF(weight);
-        Py_DECREF(self);
-        return NULL;
-    }
-    sg_error  error  = {0};
-    sg_status status = sg_trainer_create(graph, &options, weight ? PyArray_DATA(weight) : NULL, &self->trainer, &error);
-    Py_XDECREF(weight);
-    if (status != SG_OK) {
-        Py_DECREF(self);
-        return sg_raise(status, &error);
-    }
+    if (make_trainer(self, parameters, loss, weight, n_target, &options))
+        Py_CLEAR(self);
     return (PyObject *)self;
 }
 
 /* The data arguments of one call. */
 typedef struct batch_arrays {
-    PyArrayObject *x, *y, *weight, *order;
+    PyArrayObject *x, *y, *weight, *order, *outside;
     sg_train_rows  rows;
 } batch_arrays;
 
@@ -717,9 +832,11 @@ static void drop_batch(batch_arrays *b)
     Py_XDECREF(b->y);
     Py_XDECREF(b->weight);
     Py_XDECREF(b->order);
+    Py_XDECREF(b->outside);
 }
 
-static int read_batch(trainer_object *self, PyObject *x, PyObject *y, PyObject *weight, PyObject *order, batch_arrays *b)
+static int read_batch(trainer_object *self, PyObject *x, PyObject *y, PyObject *weight, PyObject *order, PyObject *outside,
+                      batch_arrays *b)
 {
     sg_dims dims = {0};
     graph_dims(((graph_object *)self->graph)->graph, &dims);
@@ -728,14 +845,21 @@ static int read_batch(trainer_object *self, PyObject *x, PyObject *y, PyObject *
         PyErr_SetString(PyExc_RuntimeError, "this Trainer is running in another thread");
         return -1;
     }
-    if (!(b->x = sg_array_in(&dims, x, "x", self->type, "n n_in", 0)) || !(b->y = sg_array_in(&dims, y, "y", self->type, "n n_out", 0)))
+    /* The widths have the same name where they are the same, as for most losses. */
+    const char *y_shape = self->n_target == sg_dim(&dims, "n_out") ? "n n_out" : "n n_target";
+    sg_dim_set(&dims, "n_target", self->n_target);
+    if (!(b->x = sg_array_in(&dims, x, "x", self->type, "n n_in", 0)) || !(b->y = sg_array_in(&dims, y, "y", self->type, y_shape, 0)))
         goto bad;
     if (!(b->weight = sg_array_in(&dims, weight, "weight", self->type, "n", SG_OPTIONAL)) && PyErr_Occurred())
         goto bad;
     if (!(b->order = sg_array_in(&dims, order, "order", NPY_INT64, "n_rows", SG_OPTIONAL)) && PyErr_Occurred())
         goto bad;
+    if (!(b->outside = sg_array_in(&dims, outside, "d_prediction", self->type, b->order ? "n_rows n_out" : "n n_out", SG_OPTIONAL)) &&
+        PyErr_Occurred())
+        goto bad;
     b->rows = (sg_train_rows){(size_t)sg_dim(&dims, b->order ? "n_rows" : "n"), PyArray_DATA(b->x), PyArray_DATA(b->y),
-                              b->weight ? PyArray_DATA(b->weight) : NULL, b->order ? PyArray_DATA(b->order) : NULL};
+                              b->weight ? PyArray_DATA(b->weight) : NULL, b->order ? PyArray_DATA(b->order) : NULL,
+                              b->outside ? PyArray_DATA(b->outside) : NULL};
     for (size_t i = 0; b->order && i < b->rows.n_rows; i++)
         if (b->rows.order[i] < 0 || b->rows.order[i] >= sg_dim(&dims, "n")) {
             PyErr_Format(PyExc_ValueError, "order[%zd] = %lld is not a row of x", (Py_ssize_t)i, (long long)b->rows.order[i]);
@@ -758,7 +882,7 @@ static PyObject *trainer_epoch(PyObject *object, PyObject *arguments, PyObject *
         return NULL;
     if (batch_size < 1)
         return PyErr_Format(PyExc_ValueError, "batch_size: expected at least 1, got %zd", batch_size);
-    if (read_batch(self, x, y, weight, order, &b))
+    if (read_batch(self, x, y, weight, order, Py_None, &b))
         return NULL;
     sg_dims dims = {0};
     sg_dim_set(&dims, "n_batches", (npy_intp)((b.rows.n_rows + (size_t)batch_size - 1) / (size_t)batch_size));
@@ -788,12 +912,13 @@ static PyObject *trainer_evaluate(PyObject *object, PyObject *arguments, PyObjec
     PyObject       *x, *y, *weight = Py_None, *order = Py_None, *parameters = Py_None, *progress = Py_None, *result = NULL;
     batch_arrays    b;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|OOOO", names, &x, &y, &weight, &order, &parameters, &progress) ||
-        read_batch(self, x, y, weight, order, &b))
+        read_batch(self, x, y, weight, order, Py_None, &b))
         return NULL;
     sg_dims dims = {0};
+    sg_dim_set(&dims, "n_values", (npy_intp)sg_loss_terms_n_values(sg_trainer_loss(self->trainer)));
     graph_dims(((graph_object *)self->graph)->graph, &dims);
     PyArrayObject *p = sg_array_in(&dims, parameters, "parameters", self->type, "n_parameters", SG_OPTIONAL);
-    PyArrayObject *columns = !p && PyErr_Occurred() ? NULL : sg_array_out(&dims, Py_None, "columns", NPY_DOUBLE, "n_out", 0);
+    PyArrayObject *columns = !p && PyErr_Occurred() ? NULL : sg_array_out(&dims, Py_None, "columns", NPY_DOUBLE, "n_values", 0);
     if (columns) {
         double    loss;
         sg_error  error = {0};
@@ -815,12 +940,12 @@ static PyObject *trainer_evaluate(PyObject *object, PyObject *arguments, PyObjec
 
 static PyObject *trainer_gradient(PyObject *object, PyObject *arguments, PyObject *keywords)
 {
-    static char    *names[] = {"x", "y", "weight", "order", NULL};
+    static char    *names[] = {"x", "y", "weight", "order", "d_prediction", NULL};
     trainer_object *self    = (trainer_object *)object;
-    PyObject       *x, *y, *weight = Py_None, *order = Py_None, *result = NULL;
+    PyObject       *x, *y, *weight = Py_None, *order = Py_None, *outside = Py_None, *result = NULL;
     batch_arrays    b;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|OO", names, &x, &y, &weight, &order) ||
-        read_batch(self, x, y, weight, order, &b))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|OOO", names, &x, &y, &weight, &order, &outside) ||
+        read_batch(self, x, y, weight, order, outside, &b))
         return NULL;
     double    loss;
     void     *gradient;
@@ -841,6 +966,29 @@ static PyObject *trainer_gradient(PyObject *object, PyObject *arguments, PyObjec
         result = Py_BuildValue("(dN)", loss, copy);
     }
     return result;
+}
+
+static PyObject *trainer_update(PyObject *object, PyObject *arguments)
+{
+    trainer_object *self = (trainer_object *)object;
+    PyObject       *gradient_object;
+    double          rate;
+    sg_dims         dims = {0};
+    if (!PyArg_ParseTuple(arguments, "Od", &gradient_object, &rate))
+        return NULL;
+    if (self->busy)
+        return PyErr_Format(PyExc_RuntimeError, "this Trainer is running in another thread");
+    graph_dims(((graph_object *)self->graph)->graph, &dims);
+    PyArrayObject *gradient = sg_array_in(&dims, gradient_object, "gradient", self->type, "n_parameters", 0);
+    if (!gradient)
+        return NULL;
+    self->busy = 1;
+    Py_BEGIN_ALLOW_THREADS
+    sg_trainer_update(self->trainer, &self->state, PyArray_DATA(gradient), rate);
+    Py_END_ALLOW_THREADS
+    self->busy = 0;
+    Py_DECREF(gradient);
+    Py_RETURN_NONE;
 }
 
 static PyObject *trainer_get(PyObject *object, void *what)
@@ -887,12 +1035,16 @@ static PyMethodDef trainer_methods[] = {
     {"evaluate", SG_METHOD(trainer_evaluate), METH_VARARGS | METH_KEYWORDS,
      "evaluate(x, y, weight=None, order=None, parameters=None, progress=None) -> (loss, loss per column)"},
     {"gradient", SG_METHOD(trainer_gradient), METH_VARARGS | METH_KEYWORDS,
-     "gradient(x, y, weight=None, order=None) -> (loss, gradient)"},
+     "gradient(x, y, weight=None, order=None, d_prediction=None) -> (loss, gradient)\n\n"
+     "d_prediction (rows of the batch, n_out): gradient of a loss computed elsewhere, added to that of the terms."},
+    {"update", trainer_update, METH_VARARGS, "update(gradient, rate)\n\nOne step of the optimizer with this gradient."},
     {0},
 };
 
 static PyType_Slot trainer_slots[] = {
-    {Py_tp_doc, "Trainer(graph, parameters, loss, optimizer, column_weight=None, clip_norm=0, clip_value=0, ema=0, num_threads=0)"},
+    {Py_tp_doc, "Trainer(graph, parameters, loss, optimizer, column_weight=None, clip_norm=0, clip_value=0, ema=0, num_threads=0, seed=0, n_target=-1)\n\n"
+                "loss: (name, attributes) on whole rows, or a list of terms (name, attributes, column_weight, first_out, n_out, "
+                "first_target, n_target, weight)."},
     {Py_tp_new, trainer_new},
     {Py_tp_dealloc, trainer_dealloc},
     {Py_tp_methods, trainer_methods},
@@ -922,6 +1074,8 @@ static PyMethodDef methods[] = {
     {"nn_op_example", nn_op_example, METH_VARARGS,
      "nn_op_example(name, seed) -> (input shapes, attributes)\n\nA small random case of an operator."},
     {"nn_losses", nn_losses, METH_NOARGS, "nn_losses() -> list of dict"},
+    {"nn_loss_sizes", nn_loss_sizes, METH_VARARGS,
+     "nn_loss_sizes(name, attributes, n_out, n_target=-1) -> dict\n\nColumns of the target, values per row, column weights, rows per group."},
     {"nn_optimizers", nn_optimizers, METH_NOARGS, "nn_optimizers() -> list of dict"},
     {"nn_initializers", nn_initializers, METH_NOARGS, "nn_initializers() -> list of (name, text)"},
     {"nn_shuffle", shuffle, METH_VARARGS, "nn_shuffle(seed, epoch, n, group=1) -> order\n\nRandom order of rows, groups kept together."},

@@ -19,19 +19,19 @@ struct sg_trainer {
     const sg_graph         *graph;
     sg_train_options        options;
     sg_plan                *plan;
-    const sg_loss_kernels  *loss;
+    sg_loss_terms          *loss;
     const sg_optim_kernels *optim;
-    size_t                  real_bytes, n_parameters, n_in, n_out;
+    size_t                  real_bytes, n_parameters, n_in, n_out, n_target, n_values;
     size_t                  max_groups;     /* partial gradients                                     */
     int                     n_threads;
-    size_t                  sum_bytes;      /* of one thread's loss scratch                          */
+    size_t                  loss_bytes;     /* of one thread's loss scratch                          */
     char                   *packed;
     char                   *workspace;      /* (n_threads) plan workspaces                           */
-    char                   *sum;            /* (n_threads, n_out) scratch of the loss                */
+    char                   *loss_scratch;   /* (n_threads, loss_bytes)                               */
     char                   *partial;        /* (max_groups, n_parameters) gradients                  */
     char                   *gradient;       /* (n_parameters)                                        */
-    char                   *column_weight;  /* (n_out) or NULL                                       */
-    double                 *group_loss;     /* (MAX_GROUPS, n_out) sums over rows                    */
+    double                 *group_loss;     /* (MAX_GROUPS, n_values) sums over rows                 */
+    double                 *value_loss;     /* (n_values)                                            */
     size_t                  n_held, held_size;
     held_range             *held;           /* (n_held)                                              */
     char                   *observed;       /* (held_size) statistics of the last batch              */
@@ -43,13 +43,14 @@ void sg_trainer_free(sg_trainer *trainer)
     if (!trainer)
         return;
     sg_plan_free(trainer->plan);
+    sg_loss_terms_free(trainer->loss);
     sg_free(trainer->packed);
     sg_free(trainer->workspace);
-    sg_free(trainer->sum);
+    sg_free(trainer->loss_scratch);
     sg_free(trainer->partial);
     sg_free(trainer->gradient);
-    sg_free(trainer->column_weight);
     sg_free(trainer->group_loss);
+    sg_free(trainer->value_loss);
     sg_free(trainer->held);
     sg_free(trainer->observed);
     sg_free(trainer->kept);
@@ -118,7 +119,7 @@ static void put_held(const sg_trainer *t, void *parameters)
         memcpy((char *)parameters + t->held[k].first * t->real_bytes, t->kept + at * t->real_bytes, t->held[k].n * t->real_bytes);
 }
 
-static sg_status build(sg_trainer *t, const void *column_weight, sg_error *error)
+static sg_status build(sg_trainer *t, sg_error *error)
 {
     const sg_train_options *o = &t->options;
     if (o->bits != 32 && o->bits != 64)
@@ -127,45 +128,42 @@ static sg_status build(sg_trainer *t, const void *column_weight, sg_error *error
         return sg_fail(error, SG_ERR_VALUE, o->clip_norm >= 0 ? "clip_value" : "clip_norm", "expected 0 (off) or more");
     if (!(o->ema_decay >= 0 && o->ema_decay < 1))
         return sg_fail(error, SG_ERR_VALUE, "ema", "expected a decay in [0, 1), got %g", o->ema_decay);
-    SG_TRY(sg_loss_resolve(&t->options.loss, error));
+    SG_TRY(sg_loss_terms_create(o->n_terms, o->terms, sg_graph_n_out(t->graph), o->n_target, o->bits, &t->loss, error));
+    t->options.terms = NULL; /* the caller's */
     SG_TRY(sg_optim_resolve(&t->options.optim, error));
     if (sg_graph_n_parameters(t->graph) == 0)
         return sg_fail(error, SG_ERR_VALUE, "network", "has no parameters to train");
-    SG_TRY(sg_plan_create(t->graph, o->bits, SG_PLAN_TRAIN, 0, o->loss.rows_per_group, &t->plan, error));
-    t->loss         = sg_loss_kernels_get(o->bits, sg_cpu_isa());
+    SG_TRY(sg_plan_create(t->graph, o->bits, SG_PLAN_TRAIN, 0, sg_loss_terms_rows_per_group(t->loss), &t->plan, error));
     t->optim        = sg_optim_kernels_get(o->bits, sg_cpu_isa());
     t->real_bytes   = (size_t)o->bits / 8;
     t->n_parameters = sg_graph_n_parameters(t->graph);
     t->n_in         = sg_graph_n_in(t->graph);
     t->n_out        = sg_graph_n_out(t->graph);
+    t->n_target     = o->n_target;
+    t->n_values     = sg_loss_terms_n_values(t->loss);
     /* At most 64 MiB of partial gradients, from the size of the network alone. */
     size_t gradient_bytes = t->n_parameters * t->real_bytes;
     t->max_groups         = ((size_t)64 << 20) / gradient_bytes;
     t->max_groups         = t->max_groups < 4 ? 4 : t->max_groups > MAX_GROUPS ? MAX_GROUPS : t->max_groups;
     t->n_threads          = sg_threads_resolve(o->num_threads, MAX_GROUPS);
-    t->sum_bytes          = sg_round_up(t->n_out * t->real_bytes, SG_ALIGNMENT);
+    t->loss_bytes         = sg_loss_terms_scratch_bytes(t->loss, sg_plan_chunk_rows(t->plan));
     SG_TRY(sg_alloc_array(&t->packed, sg_plan_packed_bytes(t->plan), 1, "packed parameters", error));
     SG_TRY(sg_alloc_array(&t->workspace, (size_t)t->n_threads, sg_plan_workspace_bytes(t->plan), "training workspace", error));
-    SG_TRY(sg_alloc_array(&t->sum, (size_t)t->n_threads, t->sum_bytes, "loss sums", error));
+    SG_TRY(sg_alloc_array(&t->loss_scratch, (size_t)t->n_threads, t->loss_bytes, "loss scratch", error));
     SG_TRY(sg_alloc_array(&t->partial, t->max_groups, gradient_bytes, "partial gradients", error));
     SG_TRY(sg_alloc_array(&t->gradient, t->n_parameters, t->real_bytes, "gradient", error));
-    SG_TRY(sg_alloc_array(&t->group_loss, MAX_GROUPS * t->n_out, sizeof(double), "loss sums", error));
+    SG_TRY(sg_alloc_array(&t->group_loss, MAX_GROUPS * t->n_values, sizeof(double), "loss sums", error));
     SG_TRY(find_held(t, error));
-    if (column_weight) {
-        SG_TRY(sg_alloc_array(&t->column_weight, t->n_out, t->real_bytes, "column weights", error));
-        memcpy(t->column_weight, column_weight, t->n_out * t->real_bytes);
-    }
-    return SG_OK;
+    return sg_alloc_array(&t->value_loss, t->n_values, sizeof(double), "loss sums", error);
 }
 
-sg_status sg_trainer_create(const sg_graph *graph, const sg_train_options *options, const void *column_weight,
-                            sg_trainer **trainer, sg_error *error)
+sg_status sg_trainer_create(const sg_graph *graph, const sg_train_options *options, sg_trainer **trainer, sg_error *error)
 {
     sg_trainer *made;
     SG_TRY(sg_alloc_array(&made, 1, sizeof *made, "trainer", error));
     made->graph      = graph;
     made->options    = *options;
-    sg_status status = build(made, column_weight, error);
+    sg_status status = build(made, error);
     if (status != SG_OK) {
         sg_trainer_free(made);
         return status;
@@ -174,7 +172,8 @@ sg_status sg_trainer_create(const sg_graph *graph, const sg_train_options *optio
     return SG_OK;
 }
 
-size_t sg_trainer_chunk_rows(const sg_trainer *trainer) { return sg_plan_chunk_rows(trainer->plan); }
+size_t               sg_trainer_chunk_rows(const sg_trainer *trainer) { return sg_plan_chunk_rows(trainer->plan); }
+const sg_loss_terms *sg_trainer_loss(const sg_trainer *trainer) { return trainer->loss; }
 
 /* One pass over the rows of a batch, with or without gradients. */
 typedef struct pass {
@@ -195,19 +194,16 @@ static int run_group(void *context, size_t group, int thread)
     const sg_train_rows *rows      = p->rows;
     const size_t         chunk     = sg_plan_chunk_rows(t->plan);
     char                *workspace = t->workspace + (size_t)thread * sg_plan_workspace_bytes(t->plan);
-    const size_t         target_bytes = t->n_out * t->real_bytes;
+    const size_t         target_bytes = t->n_target * t->real_bytes, out_bytes = t->n_out * t->real_bytes;
     const size_t         first = group * p->n_chunks / p->n_groups, last = (group + 1) * p->n_chunks / p->n_groups;
-    sg_loss_call         loss  = {
-                 .loss          = &t->options.loss,
-                 .n_out         = t->n_out,
-                 .prediction    = sg_plan_output(t->plan, workspace),
-                 .column_weight = t->column_weight,
-                 .scale         = 1.0 / ((double)rows->n_rows * (double)t->n_out),
-                 .d_prediction  = p->backward ? sg_plan_output_gradient(t->plan, workspace) : NULL,
-                 .sum           = t->sum + (size_t)thread * t->sum_bytes,
-                 .column_loss   = t->group_loss + group * t->n_out,
+    sg_loss_terms_call   loss  = {
+          .batch_rows   = (double)rows->n_rows,
+          .prediction   = sg_plan_output(t->plan, workspace),
+          .d_prediction = p->backward ? sg_plan_output_gradient(t->plan, workspace) : NULL,
+          .scratch      = t->loss_scratch + (size_t)thread * t->loss_bytes,
+          .value_sum    = t->group_loss + group * t->n_values,
     };
-    memset(loss.column_loss, 0, t->n_out * sizeof(double));
+    memset(loss.value_sum, 0, t->n_values * sizeof(double));
     for (size_t c = first; c < last; c++) {
         /* Only the calling thread may call back. */
         const size_t row = c * chunk;
@@ -226,9 +222,10 @@ static int run_group(void *context, size_t group, int thread)
         const sg_op_random random = {.seed = t->options.seed, .step = (uint64_t)p->step, .first_row = row};
         sg_plan_forward(t->plan, loss.n_rows, p->parameters, t->packed, workspace, p->backward ? &random : NULL);
         loss.order      = rows->order ? rows->order + row : NULL;
-        loss.target     = rows->order ? rows->y : (const char *)rows->y + row * t->n_out * t->real_bytes;
+        loss.target     = rows->order ? rows->y : (const char *)rows->y + row * target_bytes;
         loss.row_weight = !rows->weight || rows->order ? rows->weight : (const char *)rows->weight + row * t->real_bytes;
-        t->loss->run[t->options.loss.id](&loss);
+        loss.outside    = rows->outside ? (const char *)rows->outside + row * out_bytes : NULL;
+        sg_loss_terms_run(t->loss, &loss);
         if (p->backward)
             sg_plan_backward(t->plan, loss.n_rows, p->parameters, t->packed, workspace, &random,
                              t->partial + group * t->n_parameters * t->real_bytes, c > first);
@@ -239,30 +236,37 @@ static int run_group(void *context, size_t group, int thread)
 /* Operators that couple rows get the whole batch in one chunk. */
 static sg_status grow_chunk(sg_trainer *t, size_t n_rows, sg_error *error)
 {
-    sg_plan *plan;
-    char    *workspace;
-    SG_TRY(sg_plan_create(t->graph, t->options.bits, SG_PLAN_TRAIN, n_rows, t->options.loss.rows_per_group, &plan, error));
+    sg_plan     *plan;
+    char        *workspace = NULL, *scratch = NULL;
+    const size_t loss_bytes = sg_loss_terms_scratch_bytes(t->loss, n_rows);
+    SG_TRY(sg_plan_create(t->graph, t->options.bits, SG_PLAN_TRAIN, n_rows, sg_loss_terms_rows_per_group(t->loss), &plan, error));
     sg_status status = sg_alloc_array(&workspace, (size_t)t->n_threads, sg_plan_workspace_bytes(plan), "training workspace", error);
+    if (status == SG_OK)
+        status = sg_alloc_array(&scratch, (size_t)t->n_threads, loss_bytes, "loss scratch", error);
     if (status != SG_OK) {
         sg_plan_free(plan);
+        sg_free(workspace);
         return status;
     }
     sg_plan_free(t->plan);
     sg_free(t->workspace);
-    t->plan      = plan;
-    t->workspace = workspace;
+    sg_free(t->loss_scratch);
+    t->plan         = plan;
+    t->workspace    = workspace;
+    t->loss_scratch = scratch;
+    t->loss_bytes   = loss_bytes;
     return SG_OK;
 }
 
-static sg_status run_pass(pass *p, double *loss, double *column_loss, sg_error *error)
+static sg_status run_pass(pass *p, double *loss, double *value_loss, sg_error *error)
 {
     sg_trainer  *t      = p->trainer;
     const size_t n_rows = p->rows->n_rows;
     if (n_rows == 0)
         return sg_fail(error, SG_ERR_SHAPE, "x", "expected at least one row");
-    if (n_rows % t->options.loss.rows_per_group)
-        return sg_fail(error, SG_ERR_SHAPE, "x", "the loss compares groups of %zu rows, got %zu rows in a batch",
-                       t->options.loss.rows_per_group, n_rows);
+    const size_t group = sg_loss_terms_rows_per_group(t->loss);
+    if (n_rows % group)
+        return sg_fail(error, SG_ERR_SHAPE, "x", "the loss compares groups of %zu rows, got %zu rows in a batch", group, n_rows);
     if (p->backward && n_rows > sg_plan_chunk_rows(t->plan) && sg_graph_flags(t->graph) & SG_OP_COUPLES_ROWS)
         SG_TRY(grow_chunk(t, n_rows, error));
     const size_t chunk = sg_plan_chunk_rows(t->plan);
@@ -275,16 +279,14 @@ static sg_status run_pass(pass *p, double *loss, double *column_loss, sg_error *
     sg_plan_prepare(t->plan, p->parameters, t->packed);
     if (sg_threads_blocks(p->n_groups, t->n_threads, run_group, p) != SG_OK)
         return sg_fail(error, SG_ERR_INTERRUPTED, NULL, "training was interrupted");
-    *loss = 0;
-    for (size_t j = 0; j < t->n_out; j++) {
-        double column = 0;
+    for (size_t j = 0; j < t->n_values; j++) {
+        t->value_loss[j] = 0;
         for (size_t g = 0; g < p->n_groups; g++)
-            column += t->group_loss[g * t->n_out + j];
-        column /= (double)n_rows;
-        *loss += column / (double)t->n_out;
-        if (column_loss)
-            column_loss[j] = column;
+            t->value_loss[j] += t->group_loss[g * t->n_values + j];
+        if (value_loss)
+            value_loss[j] = t->value_loss[j] / (double)n_rows;
     }
+    *loss = sg_loss_terms_total(t->loss, t->value_loss, n_rows);
     return SG_OK;
 }
 
@@ -335,13 +337,15 @@ static int update_block(void *context, size_t block, int thread)
     return 0;
 }
 
-void sg_trainer_update(sg_trainer *trainer, sg_train_state *state, double rate)
+void sg_trainer_update(sg_trainer *trainer, sg_train_state *state, const void *gradient, double rate)
 {
     const sg_train_options *o = &trainer->options;
     state->step++;
+    if (!gradient)
+        gradient = trainer->gradient;
     update_job job = {trainer, {
         .optim          = &o->optim,
-        .gradient       = trainer->gradient,
+        .gradient       = gradient,
         .parameters     = state->parameters,
         .slot           = {state->slot[0], state->slot[1]},
         .ema            = o->ema_decay > 0 ? state->ema : NULL,
@@ -352,7 +356,7 @@ void sg_trainer_update(sg_trainer *trainer, sg_train_state *state, double rate)
         .clip_value     = o->clip_value,
     }};
     if (o->clip_norm > 0) {
-        double norm = sqrt(trainer->optim->sum_of_squares(trainer->n_parameters, trainer->gradient));
+        double norm = sqrt(trainer->optim->sum_of_squares(trainer->n_parameters, gradient));
         if (norm > o->clip_norm)
             job.call.gradient_scale = o->clip_norm / norm;
     }
@@ -370,7 +374,7 @@ static sg_status step(pass *p, sg_train_state *state, double rate, double *loss,
     if (!isfinite(*loss))
         return sg_fail(error, SG_ERR_DIVERGED, "loss", "is %s in step %lld", isnan(*loss) ? "NaN" : "infinite",
                        (long long)state->step + 1);
-    sg_trainer_update(p->trainer, state, rate);
+    sg_trainer_update(p->trainer, state, NULL, rate);
     return SG_OK;
 }
 
@@ -384,7 +388,7 @@ sg_status sg_trainer_step(sg_trainer *trainer, sg_train_state *state, const sg_t
 sg_status sg_trainer_epoch(sg_trainer *trainer, sg_train_state *state, const sg_train_rows *rows, size_t batch_size,
                            const double *rate, sg_poll *poll, double *loss, sg_error *error)
 {
-    const size_t row_bytes[2] = {trainer->n_in * trainer->real_bytes, trainer->n_out * trainer->real_bytes};
+    const size_t row_bytes[2] = {trainer->n_in * trainer->real_bytes, trainer->n_target * trainer->real_bytes};
     double       sum          = 0;
     *loss                     = NAN;
     for (size_t b = 0, first = 0; first < rows->n_rows; b++, first += batch_size) {
@@ -408,8 +412,8 @@ sg_status sg_trainer_epoch(sg_trainer *trainer, sg_train_state *state, const sg_
 }
 
 sg_status sg_trainer_evaluate(sg_trainer *trainer, const void *parameters, const sg_train_rows *rows, sg_poll *poll, double *loss,
-                              double *column_loss, sg_error *error)
+                              double *value_loss, sg_error *error)
 {
     pass p = {.trainer = trainer, .parameters = parameters, .rows = rows, .poll = poll, .total = (double)rows->n_rows};
-    return run_pass(&p, loss, column_loss, error);
+    return run_pass(&p, loss, value_loss, error);
 }

@@ -10,14 +10,16 @@
 
 #include "base/poll.h"
 #include "nn/graph.h"
-#include "nn/loss.h"
+#include "nn/loss_terms.h"
 #include "nn/optim.h"
 
 typedef struct sg_trainer sg_trainer;
 
 typedef struct sg_train_options {
     int      bits;         /* 32 or 64                                                                  */
-    sg_loss  loss;
+    size_t   n_target;     /* columns of y                                                              */
+    size_t   n_terms;      /* of the loss; 0 where all of the gradient comes from outside               */
+    const sg_loss_term *terms;
     sg_optim optim;
     double   clip_norm;    /* largest Euclidean norm of the gradient; 0: not clipped                    */
     double   clip_value;   /* largest size of one element of the gradient; 0: not clipped               */
@@ -37,26 +39,27 @@ typedef struct sg_train_state {
 typedef struct sg_train_rows {
     size_t         n_rows;
     const void    *x;       /* (n, n_in)                                         */
-    const void    *y;       /* (n, n_out)                                        */
+    const void    *y;       /* (n, n_target)                                     */
     const void    *weight;  /* (n) or NULL                                       */
     const int64_t *order;   /* (n_rows) rows of the arrays to use, NULL: 0, 1 .. */
+    const void    *outside; /* (n_rows, n_out) gradient of a loss computed elsewhere, in the order of the batch, added to
+                             * that of the terms; NULL: none. For one batch, not for a whole epoch. */
 } sg_train_rows;
 
 /* graph and options are copied where needed; the graph must live as long as the trainer. */
-sg_status sg_trainer_create(const sg_graph *graph, const sg_train_options *options,
-                            const void *column_weight,  /* (n_out) or NULL; copied */
-                            sg_trainer **trainer, sg_error *error);
+sg_status sg_trainer_create(const sg_graph *graph, const sg_train_options *options, sg_trainer **trainer, sg_error *error);
 void      sg_trainer_free(sg_trainer *trainer);
 
-size_t sg_trainer_chunk_rows(const sg_trainer *trainer);
+size_t               sg_trainer_chunk_rows(const sg_trainer *trainer);
+const sg_loss_terms *sg_trainer_loss(const sg_trainer *trainer);
 
 /* Mean loss of the rows and its gradient (n_parameters, owned by the trainer, valid until the next call), with the random numbers
  * of step. Constants and statistics among the parameters have no gradient: zeros. */
 sg_status sg_trainer_gradient(sg_trainer *trainer, const void *parameters, int64_t step, const sg_train_rows *rows, sg_poll *poll,
                               double *loss, void **gradient, sg_error *error);
 
-/* One update with the gradient of the last sg_trainer_gradient call; statistics take up what it observed. */
-void sg_trainer_update(sg_trainer *trainer, sg_train_state *state, double rate);
+/* One update with a gradient; NULL: that of the last sg_trainer_gradient call, from which statistics take up what it observed. */
+void sg_trainer_update(sg_trainer *trainer, sg_train_state *state, const void *gradient /* (n_parameters) */, double rate);
 
 /* One batch: gradient and update. A loss that is not finite gives SG_ERR_DIVERGED, and an interrupt SG_ERR_INTERRUPTED; in both
  * cases the state is that before the step. */
@@ -67,8 +70,9 @@ sg_status sg_trainer_step(sg_trainer *trainer, sg_train_state *state, const sg_t
 sg_status sg_trainer_epoch(sg_trainer *trainer, sg_train_state *state, const sg_train_rows *rows, size_t batch_size,
                            const double *rate, sg_poll *poll, double *loss, sg_error *error);
 
-/* Mean loss without a gradient; column_loss (n_out) gets the mean over the rows of each column, NULL: not wanted. */
+/* Mean loss without a gradient; value_loss (n_values of the loss, for most losses one for each column) gets the mean over the rows of
+ * each value, NULL: not wanted. */
 sg_status sg_trainer_evaluate(sg_trainer *trainer, const void *parameters, const sg_train_rows *rows, sg_poll *poll, double *loss,
-                              double *column_loss, sg_error *error);
+                              double *value_loss, sg_error *error);
 
 #endif

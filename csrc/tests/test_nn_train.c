@@ -36,15 +36,16 @@ static sg_status train(int num_threads, int epochs, float *parameters, double *f
         y[i]         = sinf(2 * x[2 * i]) * x[2 * i + 1];
     }
     memset(slot, 0, sizeof slot);
-    const sg_train_rows    rows    = {ROWS, x, y, NULL, NULL};
+    const sg_train_rows    rows    = {ROWS, x, y, NULL, NULL, NULL};
     const double           rate[3] = {1e-2, 1e-2, 1e-2};
-    const sg_train_options options = {.bits = 32, .loss = {.id = SG_LOSS_mse}, .optim = {.id = SG_OPTIM_adam}, .num_threads = num_threads};
+    const sg_loss_term     term    = {.loss = {.id = SG_LOSS_mse, .n_out = 1, .n_target = 1}, .weight = 1};
+    const sg_train_options options = {.bits = 32, .n_target = 1, .n_terms = 1, .terms = &term, .optim = {.id = SG_OPTIM_adam}, .num_threads = num_threads};
     sg_train_state         state   = {parameters, {slot[0], slot[1]}, NULL, 0};
     sg_graph              *graph   = NULL;
     sg_trainer            *trainer = NULL;
     sg_status              status  = make_graph(&graph, error);
     if (status == SG_OK)
-        status = sg_trainer_create(graph, &options, NULL, &trainer, error);
+        status = sg_trainer_create(graph, &options, &trainer, error);
     if (status == SG_OK) {
         CHECK(sg_graph_n_parameters(graph) == N_PARAMETERS);
         sg_graph_initialise(graph, 32, SG_INIT_glorot_uniform, 5, parameters);
@@ -84,7 +85,7 @@ static void every_failed_allocation_is_reported(void)
         sg_status status = train(1, 2, parameters, &first, &last, &error);
         sg_memory_fail_after(-1, 0);
         if (status == SG_OK) {
-            CHECK(n >= 15); /* graph 6, trainer 7, plan 4 */
+            CHECK(n >= 15); /* graph 6, trainer 7, loss 3, plan 4 */
             return;
         }
         CHECK(status == SG_ERR_MEMORY && error.message[0]);
@@ -107,13 +108,14 @@ static void an_interrupt_leaves_the_state_as_it_was(void)
     int              calls   = 0;
     double           loss;
     sg_poll          poll    = {stop_at_once, &calls, 0};
-    sg_train_rows    rows    = {50, x, y, NULL, NULL};
-    sg_train_options options = {.bits = 64, .loss = {.id = SG_LOSS_mse}, .optim = {.id = SG_OPTIM_sgd}, .num_threads = 1};
+    sg_train_rows    rows    = {50, x, y, NULL, NULL, NULL};
+    sg_loss_term     term    = {.loss = {.id = SG_LOSS_mse, .n_out = 1, .n_target = 1}, .weight = 1};
+    sg_train_options options = {.bits = 64, .n_target = 1, .n_terms = 1, .terms = &term, .optim = {.id = SG_OPTIM_sgd}, .num_threads = 1};
     sg_train_state   state   = {.parameters = parameters};
     CHECK(make_graph(&graph, NULL) == SG_OK);
     sg_graph_initialise(graph, 64, SG_INIT_he_normal, 1, parameters);
     memcpy(before, parameters, sizeof before);
-    CHECK(sg_trainer_create(graph, &options, NULL, &trainer, NULL) == SG_OK);
+    CHECK(sg_trainer_create(graph, &options, &trainer, NULL) == SG_OK);
     CHECK(sg_trainer_step(trainer, &state, &rows, 0.1, &poll, &loss, NULL) == SG_ERR_INTERRUPTED);
     CHECK(calls == 1 && state.step == 0 && memcmp(before, parameters, sizeof before) == 0);
     sg_trainer_free(trainer);
