@@ -971,17 +971,28 @@ static PyObject *trainer_gradient(PyObject *object, PyObject *arguments, PyObjec
 static PyObject *trainer_update(PyObject *object, PyObject *arguments)
 {
     trainer_object *self = (trainer_object *)object;
-    PyObject       *gradient_object;
+    PyObject       *gradient_object, *observed_object = Py_None;
     double          rate;
     sg_dims         dims = {0};
-    if (!PyArg_ParseTuple(arguments, "Od", &gradient_object, &rate))
+    if (!PyArg_ParseTuple(arguments, "Od|O", &gradient_object, &rate, &observed_object))
         return NULL;
     if (self->busy)
         return PyErr_Format(PyExc_RuntimeError, "this Trainer is running in another thread");
     graph_dims(((graph_object *)self->graph)->graph, &dims);
+    size_t n_observed;
+    void  *observed = sg_trainer_observed(self->trainer, &n_observed);
+    sg_dim_set(&dims, "n_observed", (npy_intp)n_observed);
     PyArrayObject *gradient = sg_array_in(&dims, gradient_object, "gradient", self->type, "n_parameters", 0);
     if (!gradient)
         return NULL;
+    PyArrayObject *statistics = sg_array_in(&dims, observed_object, "observed", self->type, "n_observed", SG_OPTIONAL);
+    if (!statistics && PyErr_Occurred()) {
+        Py_DECREF(gradient);
+        return NULL;
+    }
+    if (statistics && n_observed)
+        memcpy(observed, PyArray_DATA(statistics), (size_t)PyArray_NBYTES(statistics));
+    Py_XDECREF(statistics);
     self->busy = 1;
     Py_BEGIN_ALLOW_THREADS
     sg_trainer_update(self->trainer, &self->state, PyArray_DATA(gradient), rate);
@@ -999,6 +1010,14 @@ static PyObject *trainer_get(PyObject *object, void *what)
     case 1: return self->ema ? Py_NewRef((PyObject *)self->ema) : Py_NewRef(Py_None);
     case 2: return PyLong_FromLongLong(self->state.step);
     case 3: return PyLong_FromSize_t(sg_trainer_chunk_rows(self->trainer));
+    case 4: {
+        size_t         n;
+        void          *observed = sg_trainer_observed(self->trainer, &n);
+        PyArrayObject *copy     = zeros((npy_intp)n, self->type);
+        if (copy && n)
+            memcpy(PyArray_DATA(copy), observed, (size_t)PyArray_NBYTES(copy));
+        return (PyObject *)copy;
+    }
     default: break;
     }
     PyObject *slots = PyTuple_New(self->n_slots);
@@ -1025,7 +1044,8 @@ static PyGetSetDef trainer_getset[] = {
     {"ema", trainer_get, NULL, "moving average of the parameters or None", (void *)1},
     {"step", trainer_get, trainer_set_step, "number of steps done", (void *)2},
     {"chunk_rows", trainer_get, NULL, "rows that are taken through the network at once", (void *)3},
-    {"slots", trainer_get, NULL, "state vectors of the optimizer", (void *)4},
+    {"observed", trainer_get, NULL, "what the last gradient observed for statistics and constants among the parameters", (void *)4},
+    {"slots", trainer_get, NULL, "state vectors of the optimizer", (void *)5},
     {0},
 };
 
@@ -1037,7 +1057,7 @@ static PyMethodDef trainer_methods[] = {
     {"gradient", SG_METHOD(trainer_gradient), METH_VARARGS | METH_KEYWORDS,
      "gradient(x, y, weight=None, order=None, d_prediction=None) -> (loss, gradient)\n\n"
      "d_prediction (rows of the batch, n_out): gradient of a loss computed elsewhere, added to that of the terms."},
-    {"update", trainer_update, METH_VARARGS, "update(gradient, rate)\n\nOne step of the optimizer with this gradient."},
+    {"update", trainer_update, METH_VARARGS, "update(gradient, rate, observed=None)\n\nOne step of the optimizer with this gradient, of statistics with what was observed."},
     {0},
 };
 

@@ -366,6 +366,12 @@ void sg_trainer_update(sg_trainer *trainer, sg_train_state *state, const void *g
     put_held(trainer, job.call.ema);
 }
 
+void *sg_trainer_observed(sg_trainer *trainer, size_t *n)
+{
+    *n = trainer->held_size;
+    return trainer->observed;
+}
+
 static sg_status step(pass *p, sg_train_state *state, double rate, double *loss, sg_error *error)
 {
     p->parameters = state->parameters;

@@ -61,6 +61,10 @@ sg_status sg_trainer_gradient(sg_trainer *trainer, const void *parameters, int64
 /* One update with a gradient; NULL: that of the last sg_trainer_gradient call, from which statistics take up what it observed. */
 void sg_trainer_update(sg_trainer *trainer, sg_train_state *state, const void *gradient /* (n_parameters) */, double rate);
 
+/* What the last sg_trainer_gradient call observed for statistics (and constants) among the parameters, which the next update uses;
+ * writable, for means over several processes. */
+void *sg_trainer_observed(sg_trainer *trainer, size_t *n);
+
 /* One batch: gradient and update. A loss that is not finite gives SG_ERR_DIVERGED, and an interrupt SG_ERR_INTERRUPTED; in both
  * cases the state is that before the step. */
 sg_status sg_trainer_step(sg_trainer *trainer, sg_train_state *state, const sg_train_rows *rows, double rate, sg_poll *poll,

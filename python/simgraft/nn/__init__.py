@@ -9,13 +9,34 @@ from simgraft.nn import loss, schedule
 from simgraft.nn.callbacks import EarlyStopping
 from simgraft.nn.history import History
 from simgraft.nn.layers import ACTIVATIONS, LAYERS, Input
-from simgraft.nn.loss import MAE, MSE, Huber, Hybrid
+from simgraft.nn.loss import (
+    CRPS,
+    KL,
+    MAE,
+    MSE,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Custom,
+    EnsembleCRPS,
+    FlowNLL,
+    GaussianNLL,
+    Hinge,
+    Huber,
+    Hybrid,
+    MixtureNLL,
+    Pinball,
+    Term,
+    Terms,
+    Wasserstein,
+)
 from simgraft.nn.network import MLP, Model, Network
-from simgraft.nn.optimizers import SGD, Adam, AdamW
+from simgraft.nn.optimizers import LBFGS, SGD, Adam, AdamW
 from simgraft.nn.training import Training, fit
 
 INITIALIZERS = dict(_core.nn_initializers())
 globals().update(LAYERS)
 
-__all__ = ["ACTIVATIONS", "Adam", "AdamW", "EarlyStopping", "History", "Huber", "Hybrid", "INITIALIZERS", "Input", "MAE", "MLP", "MSE",
-           "Model", "Network", "SGD", "Training", "fit", "loss", "schedule", *LAYERS]
+__all__ = ["ACTIVATIONS", "Adam", "AdamW", "BinaryCrossEntropy", "CRPS", "CrossEntropy", "Custom", "EarlyStopping", "EnsembleCRPS",
+           "FlowNLL", "GaussianNLL", "Hinge", "History", "Huber", "Hybrid", "INITIALIZERS", "Input", "KL", "LBFGS", "MAE", "MLP", "MSE",
+           "MixtureNLL", "Model", "Network", "Pinball", "SGD", "Term", "Terms", "Training", "Wasserstein", "fit", "loss", "schedule",
+           *LAYERS]

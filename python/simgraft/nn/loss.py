@@ -231,7 +231,8 @@ class CrossEntropy(_Loss):
     >>> x = np.random.default_rng(1).uniform(-1, 1, (500, 2)).astype(np.float32)
     >>> y = (x[:, :1] > 0).astype(np.float32) + (x[:, 1:] > 0)
     >>> network = nn.MLP([16], "tanh").build(2, 3, seed=1)
-    >>> history = nn.fit(network, (x, y), loss=nn.CrossEntropy(), optimizer=nn.Adam(0.02), epochs=40, progress=False)
+    >>> history = nn.fit(network, (x, y), loss=nn.CrossEntropy(), optimizer=nn.Adam(0.02), epochs=40, batch_size=50,
+    ...                  progress=False)
     >>> bool(np.mean(network.predict(x).argmax(axis=1) == y[:, 0]) > 0.95)
     True
     """

@@ -1,5 +1,8 @@
 """Optimisers: what to do with a gradient. They only store; the work is done by the C core."""
 
+import numpy as np
+
+from simgraft import _core
 from simgraft.nn._params import Params
 
 _COMMON = """
@@ -126,3 +129,83 @@ class AdamW(_Optimizer):
         self.clip_norm = clip_norm
         self.clip_value = clip_value
         self.ema = ema
+
+
+class LBFGS(_Optimizer):
+    """L-BFGS on all rows at once, by SciPy (L-BFGS-B without bounds); for small networks and data that fit in memory.
+
+    An epoch is one run of up to ``iterations`` iterations; the curvature is learnt anew in each, so that callbacks, early stopping and
+    checkpoints work as with the other optimisers. Training ends when an epoch finds no better weights. The line search needs an
+    accurate gradient: build the network with ``dtype="float64"``.
+
+    Parameters
+    ----------
+    iterations : int
+        Per epoch, >= 1.
+    memory : int
+        Pairs of steps and gradient changes kept, >= 1.
+    tolerance : float
+        An epoch ends early when the largest element of the gradient is below.
+
+    References
+    ----------
+    Zhu, Byrd, Lu & Nocedal 1997, doi:10.1145/279232.279236.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simgraft import nn
+    >>> x = np.linspace(-1, 1, 50)[:, None]
+    >>> network = nn.MLP([10], "tanh").build(1, 1, seed=1, dtype="float64")
+    >>> history = nn.fit(network, (x, np.sin(3 * x)), optimizer=nn.LBFGS(), epochs=4, progress=False)
+    >>> bool(history.best < 1e-4)
+    True
+    """
+
+    rate, clip_norm, clip_value, ema = 1.0, None, None, None
+
+    def __init__(self, iterations=100, memory=20, tolerance=1e-10):
+        self.iterations = iterations
+        self.memory = memory
+        self.tolerance = tolerance
+
+    def _pair(self):
+        return "sgd", {}  # what a trainer needs to be made; its update is not used
+
+    def check(self, network, data):
+        """What a full-batch optimiser needs."""
+        random = {entry["name"] for entry in _core.nn_ops() if entry["random"]}
+        for node in network._graph.nodes():
+            if node["op"] in random or "statistic" in node["kinds"]:
+                raise ValueError(f"optimizer: LBFGS needs a loss that is a function of the weights alone; {node['op']} is not")
+        if not hasattr(data, "x"):
+            raise ValueError("optimizer: LBFGS needs all rows at once; give arrays, not a stream")
+
+    def run(self, run, progress):
+        """One epoch for ``nn.fit``; returns the loss."""
+        try:
+            from scipy.optimize import minimize
+        except ImportError as error:
+            raise ImportError("nn.LBFGS needs SciPy: pip install simgraft[sampling]") from error
+        data, parameters, done = run.data, run.trainer.parameters, 0
+
+        def value(p):
+            parameters[:] = p
+            loss, gradient = run.gradient(data.x, data.y, data.weight)
+            if run.comm is not None:
+                loss, gradient, _, _ = run.reduce(loss, gradient, data.n)
+            return loss, gradient.astype(np.float64)
+
+        def after(_):
+            nonlocal done
+            done += 1
+            progress(min(done, self.iterations), self.iterations)
+
+        before = parameters.copy()
+        result = minimize(value, before.astype(np.float64), jac=True, method="L-BFGS-B", callback=after,
+                          options={"maxiter": self.iterations, "maxcor": self.memory, "gtol": self.tolerance, "ftol": 0.0,
+                                   "maxfun": 20 * self.iterations})
+        parameters[:] = result.x
+        run.converged = np.array_equal(parameters, before)
+        run.trainer.step += done
+        return float(result.fun)

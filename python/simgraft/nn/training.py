@@ -12,9 +12,9 @@ from tqdm.auto import tqdm
 from simgraft import _core
 from simgraft.nn.callbacks import EarlyStopping
 from simgraft.nn.history import History
-from simgraft.nn.loss import MSE
+from simgraft.nn.loss import MSE, Custom, Terms
 from simgraft.nn.network import _seed
-from simgraft.nn.optimizers import Adam
+from simgraft.nn.optimizers import LBFGS, Adam
 from simgraft.nn.schedule import as_schedule
 
 _log = logging.getLogger("simgraft")
@@ -73,11 +73,14 @@ class _Arrays:
         if not 2 <= len(arrays) <= 3:
             raise ValueError(f"{name}: expected (x, y) or (x, y, weight), got {len(arrays)} arrays")
         self.x, self.y, self.weight = (*arrays, None)[:3]
+        if self.y is None and isinstance(self.x, np.ndarray):
+            self.y = np.empty((len(self.x), 0), self.x.dtype)  # a loss without a target
         labels = ("x", "y", "weight") if name == "batches" else ("validation x", "validation y", "validation weight")
         for array, label in zip((self.x, self.y, self.weight), labels):
             if array is not None:
                 _check_finite(array, label)
         self.n = len(self.x)
+        self.n_target = self.y.shape[1] if self.y.ndim == 2 else None
         self.n_batches = None
 
     def describe(self):
@@ -105,6 +108,7 @@ class _Stream:
 
     def __init__(self, source):
         self.source = source
+        self.n_target = getattr(source, "n_target", None)
         try:
             self.n_batches = len(source)
         except TypeError:
@@ -124,7 +128,24 @@ def _data(data, name):
 
 def _batch(item):
     x, y, weight = (*item, None)[:3]
-    return x, y, weight
+    return x, np.empty((len(x), 0), x.dtype) if y is None else y, weight
+
+
+def _check_targets(y, terms, name):
+    """Class numbers and probabilities must be such, or the loss would be nonsense."""
+    kinds = {entry["name"]: entry["target"] for entry in _core.nn_losses()}
+    for loss, attributes, _, _, n_out, first, n, _ in terms:
+        part, kind = y[:, first:first + n], kinds[loss]
+        if kind == "class" and n != n_out:
+            classes = attributes["classes"] or n_out
+            bad, what = (part < 0) | (part >= classes) | (part != np.floor(part)), f"no class (0 to {classes - 1})"
+        elif kind in ("class", "probability"):
+            bad, what = (part < 0) | (part > 1), "no probability"
+        else:
+            continue
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise ValueError(f"{name}[{row}, {first + column}] = {part[row, column]:g} is {what}")
 
 
 def _epoch_seed(seed, epoch):
@@ -134,8 +155,10 @@ def _epoch_seed(seed, epoch):
 class _Run:
     """One call of fit."""
 
-    def __init__(self, network, batches, validation, loss, optimizer, epochs, batch_size, seed, callbacks, checkpoint, num_threads):
-        self.network, self.loss, self.optimizer = network, loss, optimizer
+    def __init__(self, network, batches, validation, loss, optimizer, epochs, batch_size, seed, callbacks, checkpoint, num_threads, comm):
+        self.network, self.loss, self.optimizer, self.comm = network, loss, optimizer, comm
+        self.num_threads = num_threads or 0
+        self.converged = False
         self.epochs, self.batch_size, self.seed = epochs, batch_size, seed
         self.callbacks = list(callbacks)
         self.data = _data(batches, "batches")
@@ -153,58 +176,131 @@ class _Run:
         monitor = stopper.metric if stopper else "validation_loss" if self.validation else "loss"
         self.history = History(monitor, stopper.mode if stopper else "min")
         self.best = None
+        n_target = loss._n_target(network.n_out) if self.data.n_target is None else self.data.n_target
+        self.terms = loss._terms(network.n_out, n_target, network.dtype)
+        for data, name in ((self.data, "y"), (self.validation, "validation y")):
+            if isinstance(data, _Arrays) and data.n_target == n_target:
+                _check_targets(data.y, self.terms, name)
+        self.n_target = n_target
+        # Random layers draw other numbers on other ranks.
+        self.random_seed = seed if comm is None or comm.rank == 0 else _epoch_seed(seed, comm.rank)
+        if comm is not None:
+            comm.Bcast(network.parameters, root=0)
+        if isinstance(optimizer, LBFGS):
+            optimizer.check(network, self.data)
         self.trainer = _core.Trainer(
-            network._graph, network.parameters, loss._pair(), optimizer._pair(), loss._column_weight(network.dtype),
-            optimizer.clip_norm or 0.0, optimizer.clip_value or 0.0, optimizer.ema or 0.0, num_threads or 0, seed)
+            network._graph, network.parameters, self.terms, optimizer._pair(), None, optimizer.clip_norm or 0.0,
+            optimizer.clip_value or 0.0, optimizer.ema or 0.0, self.num_threads, self.random_seed, n_target)
 
     @property
     def weights(self):
         """The weights that count: the moving average if there is one."""
         return self.trainer.parameters if self.trainer.ema is None else self.trainer.ema
 
+    # ------------------------------------------------------------------------------------------------ one batch
+    def gradient(self, x, y, weight):
+        """Loss of a batch and its gradient, with what the user's function and the other ranks say."""
+        outside, value = None, 0.0
+        if isinstance(self.loss, Custom):
+            # The random numbers are those of the step, so the second forward pass makes the same prediction.
+            prediction = self.network._graph.forward(self.trainer.parameters, x, None, self.num_threads,
+                                                     (self.random_seed, self.trainer.step))
+            value, outside = self.loss.evaluate(prediction, y, x, weight)
+        loss, gradient = self.trainer.gradient(x, y, weight, None, outside)
+        loss += value
+        if not np.isfinite(loss) and self.comm is None:
+            raise _core.DivergedError(f"loss: is {'NaN' if np.isnan(loss) else 'infinite'} in step {self.trainer.step + 1}")
+        return loss, gradient
+
+    def reduce(self, loss, gradient, n_rows):
+        """Means over the rows of all ranks, by one allreduce of one buffer; a rank may have no rows."""
+        observed = self.trainer.observed
+        mine = np.concatenate([gradient, observed, np.array([loss, 1.0], gradient.dtype)]) * gradient.dtype.type(n_rows)
+        total = np.empty_like(mine)
+        self.comm.Allreduce(mine, total)
+        total[:-1] /= total[-1]
+        loss = float(total[-2])
+        if not np.isfinite(loss):
+            raise _core.DivergedError(f"loss: is {'NaN' if np.isnan(loss) else 'infinite'} in step {self.trainer.step + 1}")
+        return loss, total[:gradient.size], total[gradient.size:-2], int(round(float(total[-1])))
+
+    def step(self, x, y, weight, rate):
+        """One update; returns the mean loss and the number of rows it is over."""
+        if self.comm is None:
+            if not isinstance(self.loss, Custom):
+                return self.trainer.epoch(x, y, weight, None, len(x), np.array([rate])), len(x)
+            loss, gradient = self.gradient(x, y, weight)
+            self.trainer.update(gradient, rate)
+            return loss, len(x)
+        loss, gradient = self.gradient(x, y, weight) if len(x) else (0.0, np.zeros_like(self.trainer.parameters))
+        loss, gradient, observed, n = self.reduce(loss, gradient, len(x))
+        self.trainer.update(gradient, rate, observed)
+        return loss, n
+
     # ------------------------------------------------------------------------------------------------ one epoch
     def train_epoch(self, progress):
         epoch = len(self.history)
         data, rows = self.data, self.history.rows
+        if isinstance(self.optimizer, LBFGS):
+            return self.optimizer.run(self, progress), 1.0
         if isinstance(data, _Arrays):
-            n = data.n_batches = -(-data.n // self.batch_size)
+            n = -(-data.n // self.batch_size)
+            n = data.n_batches = n if self.comm is None else max(self.comm.allgather(n))
             rate = np.ascontiguousarray(self.schedule.at(epoch + np.arange(n) / n, self.epochs, rows), float)
             order = _core.nn_shuffle(self.seed, epoch, data.n, self.loss.rows_per_group)
-            loss = self.trainer.epoch(data.x, data.y, data.weight, order, self.batch_size, rate, progress)
-            return loss, float(rate[-1])
-        total, count, done, rate = 0.0, 0, 0, np.nan
-        for item in data.source.epoch(_epoch_seed(self.seed, epoch)):
-            x, y, weight = _batch(item)
+            if self.comm is None and not isinstance(self.loss, Custom):
+                return self.trainer.epoch(data.x, data.y, data.weight, order, self.batch_size, rate, progress), float(rate[-1])
+            batches = (order[i * self.batch_size:(i + 1) * self.batch_size] for i in range(n))
+            batches = ((data.x[b], data.y[b], None if data.weight is None else data.weight[b]) for b in batches)
+        else:
+            batches = (_batch(item) for item in data.source.epoch(_epoch_seed(self.seed, epoch)))
+        total, count, done, used = 0.0, 0, 0, np.nan
+        for x, y, weight in batches:
             share = done / data.n_batches if data.n_batches else 0.0
-            rate = float(self.schedule.at(epoch + share, self.epochs, rows))
-            total += len(x) * self.trainer.epoch(x, y, weight, None, len(x), np.array([rate]))
-            count += len(x)
+            used = float(self.schedule.at(epoch + share, self.epochs, rows))
+            loss, n = self.step(x, y, weight, used)
+            total += n * loss
+            count += n
             done += 1
             progress(done, max(done, data.n_batches or 2 * done))
         if not count:
             raise ValueError("batches: an epoch gave no batch")
         data.n_batches = done
-        return total / count, rate
+        return total / count, used
 
-    def validation_loss(self):
+    def evaluate(self, x, y, weight):
+        """Loss without a step, and the means of the values of its terms."""
+        loss, values = self.trainer.evaluate(x, y, weight, None, self.weights)
+        if isinstance(self.loss, Custom):
+            loss += self.loss.evaluate(self.network._graph.forward(self.weights, x, None, self.num_threads), y, x, weight)[0]
+        return loss, values
+
+    def validation_metrics(self):
         data = self.validation
         if isinstance(data, _Arrays):
-            return self.trainer.evaluate(data.x, data.y, data.weight, None, self.weights)[0]
-        total, count = 0.0, 0
-        for item in data.source.blocks() if hasattr(data.source, "blocks") else data.source.epoch(0):
-            x, y, weight = _batch(item)
-            total += len(x) * self.trainer.evaluate(x, y, weight, None, self.weights)[0]
-            count += len(x)
+            batches = [(data.x, data.y, data.weight)]
+        else:
+            source = data.source
+            batches = map(_batch, source.blocks() if hasattr(source, "blocks") else source.epoch(0))
+        total, sums, count = 0.0, 0.0, 0
+        for x, y, weight in batches:
+            loss, values = self.evaluate(x, y, weight)
+            total, sums, count = total + len(x) * loss, sums + len(x) * values, count + len(x)
+        if self.comm is not None:
+            total, sums, count = (sum(part) for part in zip(*self.comm.allgather((total, sums, count))))
         if not count:
             raise ValueError("validation: an epoch gave no batch")
-        return total / count
+        parts = {}
+        if isinstance(self.loss, Terms):
+            parts = self.loss._parts(sums / count, self.network.n_out, self.n_target, self.network.dtype)
+        return {"validation_loss": total / count, **{f"validation_{name}": value for name, value in parts.items()}}
 
     def finish_epoch(self, training, loss, rate):
         row = {"loss": loss, "rate": rate}
         self.history.rows.append(row)
         try:
             if self.validation is not None:
-                row["validation_loss"] = self.validation_loss()
+                row.update(self.validation_metrics())
             raw = None
             if self.trainer.ema is not None and self.callbacks:
                 raw = self.trainer.parameters.copy()
@@ -215,6 +311,9 @@ class _Run:
             finally:
                 if raw is not None:
                     self.trainer.parameters[:] = raw
+            if self.comm is not None:  # callbacks may see other things on other ranks; the decisions are those of the first
+                row = self.history.rows[-1] = self.comm.bcast(row, root=0)
+                training.stop_reason = self.comm.bcast(training.stop_reason, root=0)
             value = training.value(row, self.history.monitor)
         except BaseException:
             self.history.rows.pop()  # an epoch counts when all its metrics are known
@@ -227,16 +326,18 @@ class _Run:
     # ----------------------------------------------------------------------------------------------- checkpoints
     def fingerprint(self):
         """What must be the same for a checkpoint to be continued."""
-        column = self.loss._column_weight(self.network.dtype)
+        terms = [[*term[:2], None if term[2] is None else hashlib.sha256(term[2].tobytes()).hexdigest(), *term[3:]] for term in self.terms]
         return {
-            "network": self.network.spec, "loss": list(self.loss._pair()), "optimizer": list(self.optimizer._pair()),
-            "column_weight": None if column is None else hashlib.sha256(column.tobytes()).hexdigest(),
+            "network": self.network.spec, "loss": terms, "optimizer": [type(self.optimizer).__name__, list(self.optimizer._pair())],
+            "function": getattr(self.loss.function, "__qualname__", "") if isinstance(self.loss, Custom) else "",
             "rate": repr(self.schedule), "clip_norm": self.optimizer.clip_norm, "clip_value": self.optimizer.clip_value,
             "ema": self.optimizer.ema, "batch_size": self.batch_size, "seed": self.seed, "data": self.data.describe(),
             "monitor": self.history.monitor,
         }
 
     def save(self):
+        if self.comm is not None and self.comm.rank:
+            return
         items = {"parameters": self.trainer.parameters}
         items.update({f"slot{i}": slot for i, slot in enumerate(self.trainer.slots)})
         if self.trainer.ema is not None:
@@ -271,7 +372,7 @@ class _Run:
 
 
 def fit(network, batches, *, validation=None, loss=None, optimizer=None, epochs=100, batch_size=256, seed=0, callbacks=(),
-        checkpoint=None, num_threads=None, progress=True):
+        checkpoint=None, num_threads=None, progress=True, comm=None):
     """Train a network; its ``parameters`` are those of the best epoch afterwards.
 
     The best epoch is that of the smallest validation loss, or of the metric of an :class:`EarlyStopping` among the callbacks, or,
@@ -282,13 +383,13 @@ def fit(network, batches, *, validation=None, loss=None, optimizer=None, epochs=
     network : Network
         Trained in place.
     batches : (x, y) or (x, y, weight) or object with ``.epoch(seed)``
-        Arrays (n, n_in), (n, n_out), (n,) of the network's dtype, shuffled in every epoch; or a source whose ``epoch(seed)``
-        iterates over such batches.
+        Arrays (n, n_in), (n, n_target), (n,) of the network's dtype, shuffled in every epoch; or a source whose ``epoch(seed)``
+        iterates over such batches. ``n_target`` is ``n_out`` for most losses; ``y`` is None for a loss without a target.
     validation : like ``batches``, optional
         Not trained on. Of a source with ``blocks()`` the rows are taken in that order.
     loss : loss of ``nn.loss``, optional
         Default :class:`MSE`.
-    optimizer : Adam, AdamW or SGD, optional
+    optimizer : Adam, AdamW, SGD or LBFGS, optional
         Default :class:`Adam`.
     epochs : int
         >= 1.
@@ -305,6 +406,10 @@ def fit(network, batches, *, validation=None, loss=None, optimizer=None, epochs=
         Default: ``OMP_NUM_THREADS`` or all CPUs. The weights have the same bits for any number.
     progress : bool
         Show a bar with loss and remaining time.
+    comm : mpi4py communicator, optional
+        Data-parallel training: every rank calls ``fit`` with its own rows, ``batch_size`` is that of one rank, and each step takes
+        the mean gradient over all ranks, by one allreduce of one buffer. All ranks end with the same weights, those of rank 0 at
+        the start being taken; rank 0 writes the checkpoint, which all read.
 
     Returns
     -------
@@ -338,12 +443,12 @@ def fit(network, batches, *, validation=None, loss=None, optimizer=None, epochs=
     if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise ValueError(f"batch_size: expected an integer >= 1, got {batch_size!r}")
     run = _Run(network, batches, validation, loss or MSE(), optimizer or Adam(), epochs, int(batch_size), _seed(seed), callbacks,
-               checkpoint, num_threads)
+               checkpoint, num_threads, comm)
     if run.checkpoint is not None and os.path.exists(run.checkpoint):
         run.load()
     training = Training(network, epochs, run.history)
     before, start = run.history.seconds, time.monotonic()
-    bar = tqdm(total=epochs, initial=len(run.history), disable=not progress, unit="epoch", mininterval=0.1,
+    bar = tqdm(total=epochs, initial=len(run.history), disable=not progress or (comm is not None and comm.rank > 0), unit="epoch", mininterval=0.1,
                bar_format="{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]")
 
     def advance(done, total):
@@ -358,6 +463,8 @@ def fit(network, batches, *, validation=None, loss=None, optimizer=None, epochs=
             run.history.seconds = before + time.monotonic() - start
             bar.n = len(run.history)
             bar.set_postfix({k: f"{v:.4g}" for k, v in run.history.rows[-1].items() if k != "rate"})
+            if run.converged:
+                training.stop("the gradient is zero")
             stopped = run.history.stopped = training.stop_reason or "finished"
             if run.checkpoint is not None:
                 run.save()
