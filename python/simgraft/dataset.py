@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import atexit
-import concurrent.futures
 import json
 import logging
-import pickle
 import re
 from pathlib import Path
 
 import numpy as np
 
-from simgraft import _core
+from simgraft import _core, executors
 from simgraft import variables as _variables
 from simgraft.kernel import Kernel
 
@@ -48,14 +46,9 @@ def sample(
 ):
     """Does the work of `Kernel.sample`, which describes the arguments."""
     plan = _Plan(kernel, sampler, n, seed, shard_rows, block_rows, compression, dtype, groups, weights)
-    if isinstance(executor, concurrent.futures.ProcessPoolExecutor):
-        try:
-            pickle.dumps((kernel, sampler.part(0, min(1, plan.n))))
-        except Exception as error:
-            raise ValueError(
-                f"executor: kernel {kernel.name!r} and its sampler cannot be sent to another process ({error}); "
-                "define their functions at the top level of a module, or use a thread pool"
-            ) from error
+    executors.check_sendable(
+        executor, (kernel, sampler.part(0, min(1, plan.n))), f"kernel {kernel.name!r} and its sampler"
+    )
     if out is None:
         return _sample_in_memory(plan, executor, progress)
     return _sample_to_folder(plan, Path(out), executor, progress)
@@ -198,37 +191,14 @@ def _make_shard(task):
     return done
 
 
-def _run(function, tasks, executor, total, done, progress, label):
-    """Yields (task number, result) as they come."""
-    from tqdm.auto import tqdm
-
-    with tqdm(
-        total=total, initial=done, unit=" rows", unit_scale=True, desc=label, disable=not progress, delay=1.0
-    ) as bar:
-        if executor is None:
-            for i, task in enumerate(tasks):
-                yield i, function(task)
-                bar.update(task["stop"] - task["start"])
-            return
-        futures = {executor.submit(function, task): (i, task["stop"] - task["start"]) for i, task in enumerate(tasks)}
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                i, rows = futures[future]
-                yield i, future.result()
-                bar.update(rows)
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            # What runs already must not go on writing behind the caller's back.
-            concurrent.futures.wait(futures)
-            raise
-
-
 def _sample_in_memory(plan, executor, progress):
     kernel = plan.kernel
     x, y = np.empty((plan.n, kernel.n_in), plan.dtype), np.empty((plan.n, kernel.n_out), plan.dtype)
     tasks = [plan.task(i) for i in range(plan.n_shards)]
-    for i, (part_x, part_y) in _run(_make_arrays, tasks, executor, plan.n, 0, progress, kernel.name):
+    sizes = [task["stop"] - task["start"] for task in tasks]
+    for i, (part_x, part_y) in executors.run(
+        _make_arrays, tasks, executor, sizes=sizes, unit="rows", progress=progress, label=kernel.name
+    ):
         rows = slice(tasks[i]["start"], tasks[i]["stop"])
         x[rows], y[rows] = part_x, part_y
     return Dataset(kernel, _Memory(x, y, plan.groups, plan.weights, plan.common()))
@@ -271,7 +241,10 @@ def _sample_to_folder(plan, folder, executor, progress):
             tasks.append(task)
     if kept:
         _log.info("%s: %d of %d rows are there already", folder, kept, plan.n)
-    for _ in _run(_make_shard, tasks, executor, plan.n, kept, progress, plan.kernel.name):
+    sizes = [task["stop"] - task["start"] for task in tasks]
+    for _ in executors.run(
+        _make_shard, tasks, executor, sizes=sizes, done=kept, unit="rows", progress=progress, label=plan.kernel.name
+    ):
         pass
     # Every shard was verified or written a moment ago.
     return Dataset.open(folder, verify=False, kernel=plan.kernel)
@@ -364,6 +337,16 @@ class _Shards:
         self.has = {"x": True, "y": True, "group": info[0]["group"], "weight": info[0]["weight"]}
         self.shape = {"x": (info[0]["n_in"],), "y": (info[0]["n_out"],), "group": (), "weight": ()}
         self.types = {"x": self.dtype, "y": self.dtype, "group": np.dtype(np.int64), "weight": np.dtype(np.float64)}
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "shards"}
+
+    def __setstate__(self, state):
+        """Opens the files again, in another process or machine that sees them."""
+        self.__dict__.update(state)
+        self.shards = _core.Shards([str(_shard_path(self.path, i, len(self.info))) for i in range(len(self.info))], False)
+        if self.shards.info() != self.info:
+            raise _core.DatasetChangedError(f"{self.path}: the shards have changed since the data set was opened")
 
     def buffers(self, n, columns):
         return {c: np.empty((n, *self.shape[c]), self.types[c]) for c in columns if self.has[c]}
