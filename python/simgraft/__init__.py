@@ -18,6 +18,7 @@ from simgraft.deploy import get_include, get_library_dir
 from simgraft.kernel import Kernel
 from simgraft.profile import profile
 from simgraft.surrogate import Guard, Surrogate, describe, load
+from simgraft import search
 from simgraft.trial import Trial
 from simgraft.variables import Var
 
