@@ -29,6 +29,9 @@
     X(concatenate)           \
     X(slice)                 \
     X(affine)                \
+    X(layer_norm)            \
+    X(batch_norm)            \
+    X(dropout)               \
     X(lstm)                  \
     X(gru)
 
