@@ -133,7 +133,8 @@ double sg_graph_flops(const sg_graph *graph)
 /* A block of the workspace that is needed from one step to another: forward (and tangent) of node i is step i, the loss is step
  * n_nodes, backward of node i is step 2 n_nodes - i. */
 typedef struct interval {
-    size_t per_row;      /* elements; 0: not needed */
+    size_t per_row;      /* elements                */
+    size_t fixed;        /* elements, whatever the number of rows; both 0: not needed */
     int    first, last;  /* steps                   */
     size_t offset;       /* bytes in the workspace  */
     size_t bytes;
@@ -183,7 +184,7 @@ static void find_lifetimes(sg_plan *plan)
         int               start = graph->node[i].op == SG_OP_input ? 0 : i; /* all inputs are set before the first step */
         int               own_backward = 2 * n - i;
         plan->value[i]   = (interval){.per_row = site->out_size, .first = start, .last = i};
-        plan->scratch[i] = (interval){.per_row = site->scratch_per_row, .first = i, .last = i};
+        plan->scratch[i] = (interval){.per_row = site->scratch_per_row, .fixed = site->scratch_fixed, .first = i, .last = i};
         if (tangent) {
             plan->gradient[i] = (interval){.per_row = site->out_size, .first = start, .last = i};
             plan->saved[i]    = (interval){.per_row = site->saved_per_row, .first = i, .last = i};
@@ -220,6 +221,8 @@ static void find_lifetimes(sg_plan *plan)
                 plan->gradient[i].last = 2 * n + 1;
 }
 
+static int is_needed(const interval *block) { return block->per_row || block->fixed; }
+
 /* Lowest offset at which a block overlaps no block that is alive at the same time. The list is short, so quadratic. */
 static void place(interval *all, int n, int block)
 {
@@ -229,7 +232,7 @@ static void place(interval *all, int n, int block)
         moved = 0;
         for (int i = 0; i < block; i++) {
             const interval *o = &all[i];
-            if (o->per_row && o->first <= b->last && b->first <= o->last && o->offset < offset + b->bytes &&
+            if (is_needed(o) && o->first <= b->last && b->first <= o->last && o->offset < offset + b->bytes &&
                 offset < o->offset + o->bytes) {
                 offset = o->offset + o->bytes;
                 moved  = 1;
@@ -286,10 +289,10 @@ sg_status sg_plan_create(const sg_graph *graph, int bits, sg_plan_mode mode, siz
     find_lifetimes(plan);
     for (int i = 0; i < 4 * graph->n_nodes; i++) {
         interval *b = &plan->value[i];
-        b->bytes    = sg_round_up(sg_size_mul(b->per_row, plan->chunk_rows * plan->real_bytes), SG_ALIGNMENT);
-        if (b->per_row)
+        b->bytes    = sg_round_up(sg_size_mul(b->per_row, plan->chunk_rows * plan->real_bytes) + b->fixed * plan->real_bytes, SG_ALIGNMENT);
+        if (is_needed(b))
             place(plan->value, 4 * graph->n_nodes, i);
-        if (b->per_row && b->offset + b->bytes > plan->workspace_bytes)
+        if (is_needed(b) && b->offset + b->bytes > plan->workspace_bytes)
             plan->workspace_bytes = b->offset + b->bytes;
     }
     *result = plan;
@@ -302,7 +305,7 @@ size_t sg_plan_packed_bytes(const sg_plan *plan) { return plan->packed_bytes; }
 
 static void *at(void *workspace, const interval *block)
 {
-    return block->per_row ? (char *)workspace + block->offset : NULL;
+    return is_needed(block) ? (char *)workspace + block->offset : NULL;
 }
 
 void *sg_plan_output(const sg_plan *plan, void *workspace) { return at(workspace, &plan->value[plan->graph->n_nodes - 1]); }

@@ -33,7 +33,8 @@
     X(batch_norm)            \
     X(dropout)               \
     X(lstm)                  \
-    X(gru)
+    X(gru)                   \
+    X(conv)
 
 typedef enum sg_op_id {
 #define X(name) SG_OP_##name,
@@ -121,6 +122,7 @@ typedef struct sg_op_site {
     size_t          parameter_size;    /* elements of all parameters of this node */
     size_t          saved_per_row;     /* elements kept from forward to backward beside inputs and output */
     size_t          scratch_per_row;   /* elements of scratch for the rows of one call                    */
+    size_t          scratch_fixed;     /* elements of scratch of one call, however many rows it has       */
     size_t          packed_size;       /* elements of parameters rearranged by prepare for training and adjoints */
     size_t          infer_packed_size; /* the same for inference and tangents                             */
     double          flops;             /* of the forward pass, per row; a fused multiply-add counts 2     */
@@ -156,7 +158,7 @@ typedef struct sg_op_call {
     const void       *parameters;              /* (parameter_size)                                               */
     void             *packed;                  /* (packed_size), written by prepare, read by the others          */
     void             *saved;                   /* (n_rows, saved_per_row), written by forward, NULL in inference */
-    void             *scratch;                 /* (n_rows, scratch_per_row), of this call                        */
+    void             *scratch;                 /* (n_rows * scratch_per_row + scratch_fixed), of this call       */
     /* backward only */
     void *d_out;                               /* (n_rows, out_size) gradient of the loss; may be overwritten    */
     void *d_in[SG_OP_MAX_INPUTS];              /* (n_rows, in_size[i]); NULL: not wanted                         */

@@ -1,0 +1,195 @@
+"""Convolution, pooling and upsampling against plain NumPy, for every padding, stride and rank, with odd sizes."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from simgraft import _core
+
+PADDINGS = ("same", "valid", "periodic", "replicate")
+PAD_MODE = {"same": {"mode": "constant"}, "periodic": {"mode": "wrap"}, "replicate": {"mode": "edge"}}
+
+
+def each(value, rank):
+    return (value,) * rank if np.ndim(value) == 0 else tuple(value)
+
+
+def padded(x, kernel, stride, dilation, padding):
+    """Rows x (n, d ..., c) with what is outside the field, and the number of outputs of each dimension."""
+    rank = x.ndim - 2
+    kernel, stride, dilation = each(kernel, rank), each(stride, rank), each(dilation, rank)
+    extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
+    if padding == "valid":
+        return x, [(n - e) // s + 1 for n, e, s in zip(x.shape[1:-1], extent, stride)]
+    out = [-(-n // s) for n, s in zip(x.shape[1:-1], stride)]
+    total = [max((o - 1) * s + e - n, 0) for o, s, e, n in zip(out, stride, extent, x.shape[1:-1])]
+    return np.pad(x, [(0, 0), *((t // 2, t - t // 2) for t in total), (0, 0)], **PAD_MODE[padding]), out
+
+
+def windows(x, kernel, stride, dilation, out):
+    """(kernel position, values at that position of every output)."""
+    rank = x.ndim - 2
+    kernel, stride, dilation = each(kernel, rank), each(stride, rank), each(dilation, rank)
+    for k in itertools.product(*map(range, kernel)):
+        at = tuple(slice(i * d, i * d + (o - 1) * s + 1, s) for i, d, o, s in zip(k, dilation, out, stride))
+        yield k, x[(slice(None), *at)]
+
+
+def convolve(x, weight, bias, stride=1, dilation=1, groups=1, padding="same"):
+    rank = x.ndim - 2
+    kernel = weight.shape[:rank]
+    x, out = padded(x, kernel, stride, dilation, padding)
+    y = np.zeros((len(x), *out, weight.shape[-1])) + bias
+    c, u = weight.shape[-2], weight.shape[-1] // groups
+    for k, part in windows(x, kernel, stride, dilation, out):
+        for g in range(groups):
+            y[..., g * u:(g + 1) * u] += part[..., g * c:(g + 1) * c] @ weight[k][:, g * u:(g + 1) * u]
+    return y
+
+
+def run(op, shape, attributes, x, p=None, dtype=np.float64, **kwargs):
+    graph = _core.Graph([("input", (), {"shape": shape}), (op, (0,), attributes)])
+    p = np.zeros(graph.n_parameters) if p is None else p
+    y = graph.forward(p.astype(dtype), x.reshape(len(x), -1).astype(dtype), **kwargs)
+    return y.reshape(len(x), *graph.nodes()[1]["shape"])
+
+
+def problem(seed, shape, units, kernel, groups=1, rows=2):
+    """Numbers that float holds exactly, so that both precisions see the same ones."""
+    rng = np.random.default_rng(seed)
+    weight = rng.normal(size=(*each(kernel, len(shape) - 1), shape[-1] // groups, units)).astype(np.float32).astype(float)
+    bias = rng.normal(size=units).astype(np.float32).astype(float)
+    x = rng.normal(size=(rows, *shape)).astype(np.float32).astype(float)
+    return x, weight, bias, np.concatenate([weight.ravel(), bias])
+
+
+# shape, units, kernel, stride, dilation, groups: below and above vector widths, one channel and one unit, one position, fields of
+# several blocks (more than 65536 elements), kernels larger than the field, steps that do not divide it
+CASES = [
+    ((17, 3), 5, 3, 1, 1, 1),
+    ((1, 1), 1, 1, 1, 1, 1),
+    ((1, 3), 17, 5, 1, 1, 1),
+    ((33, 7), 16, 4, 2, 1, 1),
+    ((5000, 17), 3, 5, 1, 2, 1),
+    ((129, 6), 4, 3, 3, 2, 2),
+    ((17, 3, 1), 7, 3, 1, 1, 1),
+    ((9, 17, 8), 1, (3, 5), 1, 1, 1),
+    ((5, 4, 65), 33, (2, 3), (2, 1), 1, 1),
+    ((70, 75, 16), 5, 3, 1, 1, 1),
+    ((11, 13, 6), 9, 3, 2, (1, 2), 3),
+    ((3, 1, 17, 2), 3, 3, 1, 1, 1),
+    ((7, 5, 6, 3), 16, 3, 1, 1, 1),
+    ((5, 9, 7, 9), 33, (1, 3, 2), (1, 2, 3), 1, 1),
+    ((30, 21, 30, 8), 16, 3, 1, 1, 1),
+    ((12, 14, 13, 32), 3, 3, 1, 1, 1),
+    ((6, 7, 8, 4), 8, 3, 2, 2, 4),
+    ((4, 4, 4, 2), 2, 2, 2, 1, 1),
+]
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("shape, units, kernel, stride, dilation, groups", CASES)
+def test_convolution_is_what_the_formula_says(shape, units, kernel, stride, dilation, groups, padding):
+    attributes = dict(units=units, kernel=kernel, stride=stride, dilation=dilation, groups=groups, padding=padding)
+    extent = [(k - 1) * d + 1 for k, d in zip(each(kernel, len(shape) - 1), each(dilation, len(shape) - 1))]
+    if padding == "valid" and any(e > n for e, n in zip(extent, shape)):
+        with pytest.raises(ValueError, match=r"node 1 \(conv\): kernel: reaches over \d+ positions of dimension \d, which has 1"):
+            _core.Graph([("input", (), {"shape": shape}), ("conv", (0,), attributes)])
+        return
+    x, weight, bias, p = problem(1, shape, units, kernel, groups)
+    expected = convolve(x, weight, bias, stride, dilation, groups, padding)
+    terms = weight[..., 0].size
+    # Sums of `terms` products of order one, at most 6 by 6, rounded once each: about eps sqrt(terms) here, eps terms at worst.
+    for dtype in (np.float64, np.float32):
+        found = run("conv", shape, attributes, x, p, dtype)
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, rtol=0, atol=4 * np.finfo(dtype).eps * terms * max(1, np.abs(expected).max() / 8))
+
+
+@pytest.mark.parametrize("activation", ("relu", "tanh", "gelu"))
+def test_the_activation_is_applied_to_what_the_convolution_gives(activation):
+    shape = (7, 9, 5)
+    x, _, _, p = problem(2, shape, 6, 3)
+    plain = run("conv", shape, dict(units=6, kernel=3), x, p)
+    np.testing.assert_array_equal(run("conv", shape, dict(units=6, kernel=3, activation=activation), x, p),
+                                  run("activation", plain.shape[1:], dict(activation=activation), plain))
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("shape, units, kernel, stride, dilation, groups", CASES)
+def test_rows_have_the_same_bits_in_any_batch_thread_and_vector_width(shape, units, kernel, stride, dilation, groups, dtype):
+    attributes = dict(units=units, kernel=kernel, stride=stride, dilation=dilation, groups=groups, activation="softsign")
+    x, _, _, p = problem(3, shape, units, kernel, groups, rows=5)
+    whole = run("conv", shape, attributes, x, p, dtype, num_threads=2)
+    for i in range(5):
+        np.testing.assert_array_equal(run("conv", shape, attributes, x[i:i + 1], p, dtype, num_threads=1), whole[i:i + 1])
+    if _core.isa_best() == "v4":
+        try:
+            _core.isa_set("v3")
+            np.testing.assert_array_equal(run("conv", shape, attributes, x, p, dtype), whole)
+        finally:
+            _core.isa_set("auto")
+
+
+def gradient(graph, p, x, d_y, **kwargs):
+    return graph.backward(p, x, d_y, **kwargs)
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("shape, units, kernel, stride, dilation, groups", CASES)
+def test_gradients_are_the_transpose_of_the_convolution(shape, units, kernel, stride, dilation, groups, padding):
+    """The convolution is linear in the field and in the weights, so its value decides: <d_y, conv(x)> = <d_x, x> = <d_w, w>."""
+    attributes = dict(units=units, kernel=kernel, stride=stride, dilation=dilation, groups=groups, padding=padding)
+    try:
+        graph = _core.Graph([("input", (), {"shape": shape}), ("conv", (0,), attributes)])
+    except ValueError:
+        assert padding == "valid"
+        return
+    x, weight, bias, p = problem(4, shape, units, kernel, groups)
+    x = x.reshape(2, -1)
+    rng = np.random.default_rng(5)
+    d_y, t_x, t_p = (rng.normal(size=s) for s in ((2, graph.n_out), x.shape, p.shape))
+    d_p, d_x = gradient(graph, p, x, d_y)
+    zero = np.concatenate([weight.ravel(), 0 * bias])
+    along_x = (d_y * graph.forward(zero, t_x)).sum()
+    along_p = (d_y * graph.forward(t_p, x)).sum()
+    # Sums of n products of order one that cancel: round-off of about eps sqrt(n) times the largest, n terms below 1e8.
+    assert along_x == pytest.approx((d_x * t_x).sum(), abs=1e-14 * np.abs(d_x * t_x).sum())
+    assert along_p == pytest.approx((d_p * t_p).sum(), abs=1e-14 * np.abs(d_p * t_p).sum() + 1e-12)
+
+
+@pytest.mark.parametrize("padding, stride", [("same", 1), ("valid", 1), ("valid", 2)])
+@pytest.mark.parametrize("rank", (1, 2, 3))
+def test_convolution_agrees_with_pytorch(rank, padding, stride):
+    torch = pytest.importorskip("torch")
+    shape, units, kernel = (9, 11, 10)[:rank] + (5,), 7, 3
+    x, weight, bias, p = problem(6, shape, units, kernel)
+    graph = _core.Graph([("input", (), {"shape": shape}), ("conv", (0,), dict(units=units, kernel=kernel, stride=stride, padding=padding))])
+    back, there = (rank + 1, rank, *range(rank)), (0, rank + 1, *range(1, rank + 1))
+    x_t, w_t, b_t = (torch.tensor(a, requires_grad=True) for a in (x.transpose(there), weight.transpose(back), bias))
+    y_t = getattr(torch.nn.functional, f"conv{rank}d")(x_t, w_t, b_t, stride=stride, padding=1 if padding == "same" else 0)
+    y = graph.forward(p, x.reshape(2, -1))
+    here = (0, *range(2, rank + 2), 1)
+    np.testing.assert_allclose(y, y_t.detach().numpy().transpose(here).reshape(2, -1), rtol=0, atol=1e-13)
+    d_y = np.random.default_rng(7).normal(size=y_t.shape)
+    y_t.backward(torch.tensor(d_y))
+    d_p, d_x = graph.backward(p, x.reshape(2, -1), d_y.transpose(here).reshape(2, -1))
+    np.testing.assert_allclose(d_x, x_t.grad.numpy().transpose(here).reshape(2, -1), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(d_p[:weight.size], w_t.grad.numpy().transpose(*range(2, rank + 2), 1, 0).ravel(), rtol=0, atol=1e-11)
+    np.testing.assert_allclose(d_p[weight.size:], b_t.grad.numpy(), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("shape, attributes, message", [
+    ((3,), dict(kernel=1), "expected a field of 1 to 3 dimensions with channels last, got rank 1"),
+    ((5, 5, 1), dict(kernel=(3, 3, 3)), "kernel: expected 1 or 2 numbers for a field of 2 dimensions, got 3"),
+    ((5, 5, 1), dict(kernel=3, stride=(1, 2, 1)), "stride: expected 1 or 2 numbers"),
+    ((5, 4), dict(kernel=3, groups=3), "groups: expected a divisor of 4 channels and 2 units, got 3"),
+    ((5, 4), dict(kernel=6, padding="valid"), "kernel: reaches over 6 positions of dimension 0, which has 5"),
+    ((5, 7, 4), dict(kernel=3, dilation=(1, 4), padding="valid"), "kernel: reaches over 9 positions of dimension 1, which has 7"),
+    ((9, 9, 9, 1), dict(kernel=4096), "kernel: one output reaches over more than"),
+    ((9, 4), dict(kernel=3, padding="reflect"), "padding: expected one of same, valid, periodic, replicate"),
+])
+def test_a_convolution_that_makes_no_sense_is_refused(shape, attributes, message):
+    with pytest.raises(ValueError, match=message):
+        _core.Graph([("input", (), {"shape": shape}), ("conv", (0,), dict(units=2) | attributes)])
