@@ -56,10 +56,46 @@ static void pack(const layer *l, size_t panel, size_t size, char *weight, char *
         memcpy(bias, l->bias, l->n_out * size);
 }
 
+/* weight (n_in, n_out) -> panels of its transpose, zeroed beforehand. */
+static void pack_transposed(const layer *l, size_t panel, size_t size, char *transposed)
+{
+    for (size_t j = 0; j < l->n_in; j++)
+        for (size_t k = 0; k < l->n_out; k++)
+            memcpy(transposed + ((j - j % panel) * l->n_out + k * panel + j % panel) * size,
+                   l->weight + (j * l->n_out + k) * size, size);
+}
+
 static size_t add(size_t a, size_t b)
 {
     size_t sum;
     return __builtin_add_overflow(a, b, &sum) ? SIZE_MAX : sum;
+}
+
+static size_t padded_bytes(size_t n, size_t panel, size_t size)
+{
+    return n > SIZE_MAX - panel ? SIZE_MAX : sg_size_mul(sg_round_up(n, panel), size);
+}
+
+/* Bytes of a block of rows of n columns, in either layout. */
+static size_t block_bytes(size_t n, size_t size) { return SG_DENSE_BLOCK * sg_dense_ld(n, size) * size; }
+
+/* Places of what derivatives keep: two halves, the inputs, and of each layer the results and, where the slope needs them, the
+ * sums. A last layer whose slope is 1 has nothing to keep. */
+static void place_derivatives(sg_dense_plan *plan, size_t size)
+{
+    size_t used = 2 * plan->half + block_bytes(plan->n_in, size);
+    for (size_t i = 0; i < plan->n_layers; i++) {
+        sg_dense_step *s = &plan->step[i];
+        if (i + 1 == plan->n_layers && s->activation == SG_ACTIVATION_linear)
+            break;
+        s->y = s->z = used;
+        used += block_bytes(s->n_out, size);
+        if (sg_activation_needs_input(s->activation)) {
+            s->z = used;
+            used += block_bytes(s->n_out, size);
+        }
+    }
+    plan->derivative_bytes = used;
 }
 
 static sg_status create(size_t n_layers, const layer *layers, int bits, sg_dense_plan **out, sg_error *error)
@@ -75,10 +111,11 @@ static sg_status create(size_t n_layers, const layer *layers, int bits, sg_dense
     for (size_t i = 0; i < n_layers; i++) {
         if (layers[i].n_out > widest)
             widest = layers[i].n_out;
-        size_t padded = layers[i].n_out > SIZE_MAX - panel ? SIZE_MAX : sg_round_up(layers[i].n_out, panel);
-        total         = add(total, sg_size_mul(add(layers[i].n_in, 1), sg_size_mul(padded, size)));
+        total = add(total, sg_size_mul(add(layers[i].n_in, 1), padded_bytes(layers[i].n_out, panel, size)));
+        total = add(total, sg_size_mul(layers[i].n_out, padded_bytes(layers[i].n_in, panel, size)));
     }
-    if (total > SIZE_MAX / 4 || widest > SIZE_MAX / (4 * SG_DENSE_BLOCK * size))
+    total = add(total, padded_bytes(widest, panel, size));
+    if (total > SIZE_MAX / 4 || widest > SIZE_MAX / (4 * SG_DENSE_BLOCK * size * (2 * n_layers + 3)))
         return sg_fail(error, SG_ERR_MEMORY, "layers", "the network is too large for the address space");
     sg_dense_plan *plan = sg_alloc(total);
     if (!plan)
@@ -91,24 +128,37 @@ static sg_status create(size_t n_layers, const layer *layers, int bits, sg_dense
     plan->n_layers   = n_layers;
     plan->n_in       = layers[0].n_in;
     plan->n_out      = layers[n_layers - 1].n_out;
-    plan->half       = SG_DENSE_BLOCK * sg_dense_ld(widest, size) * size;
+    plan->half       = block_bytes(widest, size);
     char *free_space = (char *)plan + head;
     for (size_t i = 0; i < n_layers; i++) {
         const layer  *l      = &layers[i];
-        const size_t  padded = sg_round_up(l->n_out, panel) * size;
-        sg_dense_step step   = {l->n_in,      l->n_out,   l->activation,
-                                l->parameter, free_space, free_space + l->n_in * padded};
+        const size_t  padded = padded_bytes(l->n_out, panel, size);
+        sg_dense_step step   = {.n_in       = l->n_in,
+                                .n_out      = l->n_out,
+                                .activation = l->activation,
+                                .parameter  = l->parameter,
+                                .weight     = free_space,
+                                .bias       = free_space + l->n_in * padded};
         pack(l, panel, size, step.weight, step.bias);
         plan->step[i] = step;
         plan->flops += 2.0 * (double)l->n_in * (double)l->n_out;
         free_space += (l->n_in + 1) * padded;
     }
+    /* What an evaluation reads comes first, without gaps; then what derivatives need. */
+    for (size_t i = 0; i < n_layers; i++) {
+        plan->step[i].transposed = free_space;
+        pack_transposed(&layers[i], panel, size, free_space);
+        free_space += layers[i].n_out * padded_bytes(layers[i].n_in, panel, size);
+    }
+    plan->zeros = free_space;
+    place_derivatives(plan, size);
     *out = plan;
     return SG_OK;
 }
 
 void        sg_dense_plan_free(sg_dense_plan *plan) { sg_free(plan); }
 size_t      sg_dense_workspace_bytes(const sg_dense_plan *plan) { return 2 * plan->half; }
+size_t      sg_dense_derivative_bytes(const sg_dense_plan *plan) { return plan->derivative_bytes; }
 size_t      sg_dense_n_in(const sg_dense_plan *plan) { return plan->n_in; }
 size_t      sg_dense_n_out(const sg_dense_plan *plan) { return plan->n_out; }
 int         sg_dense_bits(const sg_dense_plan *plan) { return plan->bits; }
@@ -174,6 +224,16 @@ static void run_threads(job j, int num_threads)
                                        const sg_dense_output_f##bits *output, int num_threads, void *workspace)       \
     {                                                                                                                 \
         run_threads((job){plan, n_rows, input, output, workspace}, num_threads);                                      \
+    }                                                                                                                 \
+    void sg_dense_jvp_f##bits(const sg_dense_plan *plan, size_t n_rows, const sg_dense_input_f##bits *input,          \
+                              const sg_dense_input_f##bits *d, const sg_dense_output_f##bits *output, void *workspace) \
+    {                                                                                                                 \
+        plan->kernels->jvp(plan, 0, n_rows, input, d, output, 0, workspace);                                          \
+    }                                                                                                                 \
+    void sg_dense_vjp_f##bits(const sg_dense_plan *plan, size_t n_rows, const sg_dense_input_f##bits *input,          \
+                              const sg_dense_input_f##bits *d, const sg_dense_output_f##bits *output, void *workspace) \
+    {                                                                                                                 \
+        plan->kernels->vjp(plan, 0, n_rows, input, d, output, 0, workspace);                                          \
     }                                                                                                                 \
     void sg_dense_reference_f##bits(const sg_dense_layer_f##bits *l, size_t n_rows, const double *x, double *y)       \
     {                                                                                                                 \

@@ -47,6 +47,12 @@ typedef struct sg_dense_plan sg_dense_plan;
  *     The same over OpenMP threads; num_threads as in base/threads.h. workspace: one after the other for each of the
  *     sg_dense_threads(n_rows, num_threads) threads.
  *
+ * sg_dense_jvp_f32, sg_dense_vjp_f32
+ *     Derivatives at the input rows, in the calling thread. jvp: from a direction d (n_rows, n_in) of the inputs to the
+ *     derivative of the outputs along it, (n_rows, n_out). vjp: from d (n_rows, n_out), the gradient of a number with
+ *     respect to the outputs, to its gradient with respect to the inputs, (n_rows, n_in). At a kink the slope is that of
+ *     the left side. workspace: sg_dense_derivative_bytes(plan) bytes, aligned to 64 bytes.
+ *
  * sg_dense_reference_f32
  *     The oracle of the tests: one layer by the plain loops of its definition, in double; x (n_rows, n_in), y
  *     (n_rows, n_out) row-major.
@@ -77,6 +83,10 @@ typedef struct sg_dense_plan sg_dense_plan;
                                const sg_dense_output_f##bits *output, void *workspace);                                   \
     void sg_dense_eval_threads_f##bits(const sg_dense_plan *plan, size_t n_rows, const sg_dense_input_f##bits *input,     \
                                        const sg_dense_output_f##bits *output, int num_threads, void *workspace);          \
+    void sg_dense_jvp_f##bits(const sg_dense_plan *plan, size_t n_rows, const sg_dense_input_f##bits *input,              \
+                              const sg_dense_input_f##bits *d, const sg_dense_output_f##bits *output, void *workspace);   \
+    void sg_dense_vjp_f##bits(const sg_dense_plan *plan, size_t n_rows, const sg_dense_input_f##bits *input,              \
+                              const sg_dense_input_f##bits *d, const sg_dense_output_f##bits *output, void *workspace);   \
     void sg_dense_reference_f##bits(const sg_dense_layer_f##bits *layer, size_t n_rows, const double *x, double *y)
 
 SG_DENSE_DECLARE(32, float);
@@ -87,6 +97,7 @@ SG_DENSE_DECLARE(64, double);
 
 void        sg_dense_plan_free(sg_dense_plan *plan);             /* NULL is allowed */
 size_t      sg_dense_workspace_bytes(const sg_dense_plan *plan); /* per thread, a multiple of 64 */
+size_t      sg_dense_derivative_bytes(const sg_dense_plan *plan); /* the same for jvp and vjp */
 size_t      sg_dense_n_in(const sg_dense_plan *plan);
 size_t      sg_dense_n_out(const sg_dense_plan *plan);
 int         sg_dense_bits(const sg_dense_plan *plan);            /* 32 or 64 */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "nn/dense_plan.h"
+#include "nn/lanes.h"
 #include "nn/tile.h"
 
 #if SG_REAL_IS_FLOAT
@@ -92,23 +93,43 @@ static product *const columns_product[SG_ACTIVATION_COUNT] = {
 };
 
 #define X(kind, ignored, formula)                                                                        \
-    static void pass_##kind(size_t n_rows, size_t n_columns, real parameter, real *y, ptrdiff_t y_row)   \
+    /* y = f(x), both with the same stride; y may be x */                                                \
+    static void pass_##kind(size_t n_rows, size_t n_columns, real parameter, const real *x, real *y,     \
+                            ptrdiff_t step)                                                              \
     {                                                                                                    \
         const vr p = vr_set1(parameter);                                                                 \
-        for (size_t row = 0; row < n_rows; row++, y += y_row) {                                          \
+        for (size_t row = 0; row < n_rows; row++, x += step, y += step) {                                \
             size_t j = 0;                                                                                \
             for (; j + VL <= n_columns; j += VL)                                                         \
-                vr_store(y + j, vr_activate(SG_ACTIVATION_##kind, p, vr_load(y + j)));                   \
+                vr_store(y + j, vr_activate(SG_ACTIVATION_##kind, p, vr_load(x + j)));                   \
             if (j < n_columns)                                                                           \
-                vr_store_n(y + j, vr_activate(SG_ACTIVATION_##kind, p, vr_load_n(y + j, n_columns - j)), \
+                vr_store_n(y + j, vr_activate(SG_ACTIVATION_##kind, p, vr_load_n(x + j, n_columns - j)), \
                            n_columns - j);                                                               \
         }                                                                                                \
+    }                                                                                                    \
+    /* d *= f'(x), y = f(x); all with the same stride */                                                 \
+    static void slope_##kind(size_t n_rows, size_t n_columns, real parameter, const real *x,             \
+                             const real *y, real *d, ptrdiff_t step)                                     \
+    {                                                                                                    \
+        const vr p = vr_set1(parameter);                                                                 \
+        for (size_t row = 0; row < n_rows; row++, x += step, y += step, d += step)                       \
+            for (size_t j = 0; j < n_columns; j += VL) {                                                 \
+                const size_t n = sg_lanes(n_columns - j);                                                \
+                const vr     f = vr_activate_slope(SG_ACTIVATION_##kind, p, sg_lanes_load(x + j, n),     \
+                                                   sg_lanes_load(y + j, n));                             \
+                sg_lanes_store(d + j, vr_mul(sg_lanes_load(d + j, n), f), n);                            \
+            }                                                                                            \
     }
 SG_ACTIVATION_LIST(X)
 #undef X
 
-static void (*const pass[SG_ACTIVATION_COUNT])(size_t, size_t, real, real *, ptrdiff_t) = {
+static void (*const pass[SG_ACTIVATION_COUNT])(size_t, size_t, real, const real *, real *, ptrdiff_t) = {
 #define X(kind, ignored, formula) pass_##kind,
+    SG_ACTIVATION_LIST(X)
+#undef X
+};
+static void (*const slope[SG_ACTIVATION_COUNT])(size_t, size_t, real, const real *, const real *, real *, ptrdiff_t) = {
+#define X(kind, ignored, formula) slope_##kind,
     SG_ACTIVATION_LIST(X)
 #undef X
 };
@@ -129,7 +150,7 @@ static void layer_rows(const sg_dense_step *s, size_t n_rows, const real *x, ptr
                                                 .b_panel = (ptrdiff_t)(s->n_in * SG_PANEL)},
                                   &(target){s->bias, y, y_row, (real)s->parameter, 65536 / s->n_in});
     if (!fused)
-        pass[s->activation](n_rows, s->n_out, (real)s->parameter, y, y_row);
+        pass[s->activation](n_rows, s->n_out, (real)s->parameter, y, y, y_row);
 }
 
 /* y[j * y_j + r] = layer(x[k * SG_DENSE_BLOCK + r]); x is padded to whole vectors */
@@ -149,7 +170,7 @@ static void layer_columns(const sg_dense_step *s, size_t n_rows, const real *x, 
                           .b_panel = SG_PANEL},
             &(target){(const real *)s->bias + j, y + (ptrdiff_t)j * y_j, y_j, (real)s->parameter, 65536 / s->n_in});
     if (!fused)
-        pass[s->activation](s->n_out, n_rows, (real)s->parameter, y, y_j);
+        pass[s->activation](s->n_out, n_rows, (real)s->parameter, y, y, y_j);
 }
 
 /* ------------------------------------------------------------------------------------------------- blocks of rows */
@@ -253,5 +274,188 @@ static void eval(const sg_dense_plan *plan, size_t first, size_t n_rows, const v
     }
 }
 
+/* ---------------------------------------------------------------------------------------------------- derivatives */
+
+/* One block of a derivative. Values of n columns lie row by row, sg_dense_ld(n) apart, or (columns) feature by feature,
+ * SG_DENSE_BLOCK apart, with n_rows rounded up to whole vectors. */
+typedef struct frame {
+    const sg_dense_plan *plan;
+    int                  columns, thread;
+    size_t               first, n_rows, whole;
+    char                *workspace;
+} frame;
+
+static ptrdiff_t step_of(const frame *f, size_t n)
+{
+    return f->columns ? (ptrdiff_t)SG_DENSE_BLOCK : (ptrdiff_t)sg_dense_ld(n, sizeof(real));
+}
+
+/* Rows of the caller into a block; spare is as large as the block. */
+static void load_frame(const frame *f, const input_rows *in, size_t n, real *block, real *spare)
+{
+    const ptrdiff_t step = step_of(f, n);
+    const real     *data = in->data + (ptrdiff_t)f->first * in->row_stride;
+    if (f->columns) {
+        if (in->load)
+            in->load(in->context, f->thread, f->first, f->n_rows, block, SG_DENSE_BLOCK);
+        else
+            copy(n, f->n_rows, data, in->column_stride, in->row_stride, block, step, 1);
+        for (size_t k = 0; k < n; k++) /* idle lanes: see block_columns */
+            for (size_t r = f->n_rows; r < f->whole; r++)
+                block[k * SG_DENSE_BLOCK + r] = 0;
+    } else if (in->load) {
+        in->load(in->context, f->thread, f->first, f->n_rows, spare, f->n_rows);
+        copy(n, f->n_rows, spare, (ptrdiff_t)f->n_rows, 1, block, 1, step);
+    } else {
+        copy(f->n_rows, n, data, in->row_stride, in->column_stride, block, step, 1);
+    }
+}
+
+/* A block to the caller. */
+static void store_frame(const frame *f, const output_rows *out, size_t n, const real *block, real *spare)
+{
+    const ptrdiff_t step = step_of(f, n), row = f->columns ? 1 : step, column = f->columns ? step : 1;
+    if (!out->store) {
+        copy(f->n_rows, n, block, row, column, out->data + (ptrdiff_t)f->first * out->row_stride, out->row_stride,
+             out->column_stride);
+    } else if (f->columns) {
+        out->store(out->context, f->thread, f->first, f->n_rows, block, SG_DENSE_BLOCK);
+    } else {
+        copy(n, f->n_rows, block, 1, step, spare, (ptrdiff_t)f->n_rows, 1);
+        out->store(out->context, f->thread, f->first, f->n_rows, spare, f->n_rows);
+    }
+}
+
+static void layer_frame(const frame *f, const sg_dense_step *s, const real *x, real *y)
+{
+    if (f->columns)
+        layer_columns(s, f->whole, x, y, step_of(f, s->n_out));
+    else
+        layer_rows(s, f->n_rows, x, step_of(f, s->n_in), 1, y, step_of(f, s->n_out));
+}
+
+/* The last layer of a derivative: straight to the caller where the layout allows it. */
+static void last_layer_frame(const frame *f, const sg_dense_step *s, const real *x, real *y, real *spare, const output_rows *out)
+{
+    real *to = out->data + (ptrdiff_t)f->first * out->row_stride;
+    if (!out->store && f->columns && out->row_stride == 1)
+        layer_columns(s, f->n_rows, x, to, out->column_stride);
+    else if (!out->store && !f->columns && out->column_stride == 1)
+        layer_rows(s, f->n_rows, x, step_of(f, s->n_in), 1, to, out->row_stride);
+    else
+        layer_frame(f, s, x, y), store_frame(f, out, s->n_out, y, spare);
+}
+
+static real *kept(const frame *f, size_t offset) { return (real *)(f->workspace + offset); }
+static real *kept_input(const frame *f) { return kept(f, 2 * f->plan->half); }
+
+/* Whether the slope of a layer is 1, so that nothing of it must be kept. */
+static int has_slope(const sg_dense_step *s) { return s->activation != SG_ACTIVATION_linear; }
+
+/* Forward through one layer, keeping what its slope needs. Sums and results have the bits of an evaluation. */
+static void keep_layer(const frame *f, const sg_dense_step *s, const real *x)
+{
+    if (s->y == s->z) {
+        layer_frame(f, s, x, kept(f, s->y));
+        return;
+    }
+    sg_dense_step sums = *s;
+    sums.activation    = SG_ACTIVATION_linear;
+    layer_frame(f, &sums, x, kept(f, s->z));
+    pass[s->activation](f->columns ? s->n_out : f->n_rows, f->columns ? f->whole : s->n_out, (real)s->parameter, kept(f, s->z),
+                        kept(f, s->y), step_of(f, s->n_out));
+}
+
+static void multiply_slope(const frame *f, const sg_dense_step *s, real *d)
+{
+    if (has_slope(s))
+        slope[s->activation](f->columns ? s->n_out : f->n_rows, f->columns ? f->whole : s->n_out, (real)s->parameter,
+                             kept(f, s->z), kept(f, s->y), d, step_of(f, s->n_out));
+}
+
+static void jvp_frame(const frame *f, const input_rows *in, const input_rows *direction, const output_rows *out)
+{
+    const sg_dense_plan *plan = f->plan;
+    real                *d = kept(f, 0), *other = kept(f, plan->half);
+    const real          *x = kept_input(f);
+    load_frame(f, in, plan->n_in, kept_input(f), d);
+    load_frame(f, direction, plan->n_in, d, other);
+    for (size_t i = 0; i < plan->n_layers; i++) {
+        const sg_dense_step *s    = &plan->step[i];
+        sg_dense_step        part = *s; /* d W */
+        part.bias                 = plan->zeros;
+        part.activation           = SG_ACTIVATION_linear;
+        if (i + 1 == plan->n_layers && !has_slope(s)) {
+            last_layer_frame(f, &part, d, other, d, out);
+            return;
+        }
+        keep_layer(f, s, x);
+        layer_frame(f, &part, d, other);
+        multiply_slope(f, s, other);
+        real *y = other;
+        other = d, d = y;
+        x = kept(f, s->y);
+    }
+    store_frame(f, out, plan->n_out, d, other);
+}
+
+static void vjp_frame(const frame *f, const input_rows *in, const input_rows *gradient, const output_rows *out)
+{
+    const sg_dense_plan *plan = f->plan;
+    real                *d = kept(f, 0), *other = kept(f, plan->half);
+    const real          *x = kept_input(f);
+    load_frame(f, in, plan->n_in, kept_input(f), d);
+    for (size_t i = 0; i < plan->n_layers; i++) {
+        const sg_dense_step *s = &plan->step[i];
+        if (i + 1 == plan->n_layers && !has_slope(s))
+            break;
+        keep_layer(f, s, x);
+        x = kept(f, s->y);
+    }
+    load_frame(f, gradient, plan->n_out, d, other);
+    for (size_t i = plan->n_layers; i--;) {
+        const sg_dense_step *s    = &plan->step[i];
+        const sg_dense_step  back = {.n_in       = s->n_out,
+                                     .n_out      = s->n_in,
+                                     .activation = SG_ACTIVATION_linear,
+                                     .weight     = s->transposed,
+                                     .bias       = plan->zeros};
+        multiply_slope(f, s, d);
+        if (i == 0) {
+            last_layer_frame(f, &back, d, other, d, out);
+            return;
+        }
+        layer_frame(f, &back, d, other);
+        real *y = other;
+        other = d, d = y;
+    }
+}
+
+typedef void derivative(const frame *, const input_rows *, const input_rows *, const output_rows *);
+
+SG_INLINE void run_frames(derivative *run, const sg_dense_plan *plan, size_t first, size_t n_rows, const input_rows *in,
+                          const input_rows *d, const output_rows *out, int thread, void *workspace, size_t width)
+{
+    const int fortran = out->store || (out->row_stride == 1 && out->column_stride != 1) || width < VL;
+    for (size_t left = n_rows; left;) {
+        const int    columns = fortran && left >= SG_PANEL;
+        const size_t most = columns ? SG_DENSE_BLOCK : ROWS_AT_ONCE, n = left < most ? left : most;
+        run(&(frame){plan, columns, thread, first, n, (n + VL - 1) / VL * VL, workspace}, in, d, out);
+        first += n, left -= n;
+    }
+}
+
+static void jvp(const sg_dense_plan *plan, size_t first, size_t n_rows, const void *input, const void *d, const void *output,
+                int thread, void *workspace)
+{
+    run_frames(jvp_frame, plan, first, n_rows, input, d, output, thread, workspace, plan->n_out);
+}
+
+static void vjp(const sg_dense_plan *plan, size_t first, size_t n_rows, const void *input, const void *d, const void *output,
+                int thread, void *workspace)
+{
+    run_frames(vjp_frame, plan, first, n_rows, input, d, output, thread, workspace, plan->n_in);
+}
+
 extern const sg_dense_kernels SG_HOT(sg_dense_kernels);
-const sg_dense_kernels SG_HOT(sg_dense_kernels) = {SG_PANEL, eval};
+const sg_dense_kernels SG_HOT(sg_dense_kernels) = {SG_PANEL, eval, jvp, vjp};

@@ -10,8 +10,10 @@ typedef struct sg_dense_step {
     size_t        n_in, n_out;
     sg_activation activation;
     double        parameter;
-    void         *weight;  /* (n_panels, n_in, panel), padded with zeros */
-    void         *bias;    /* (n_panels * panel), padded with zeros      */
+    void         *weight;      /* (n_panels, n_in, panel), padded with zeros            */
+    void         *bias;        /* (n_panels * panel), padded with zeros                 */
+    void         *transposed;  /* the same of the transposed weights, (n_out, n_in)     */
+    size_t        y, z;        /* where derivatives keep a block of results, and of sums before the activation [bytes] */
 } sg_dense_step;
 
 typedef struct sg_dense_kernels {
@@ -19,6 +21,11 @@ typedef struct sg_dense_kernels {
     /* Rows first .. first + n_rows - 1 of input and output (sg_dense_input_f32 or _f64 ...) in the calling thread. */
     void (*eval)(const sg_dense_plan *plan, size_t first, size_t n_rows, const void *input, const void *output, int thread,
                  void *workspace);
+    /* The same for derivatives: d is a direction of the inputs (jvp) or a gradient with respect to the outputs (vjp). */
+    void (*jvp)(const sg_dense_plan *plan, size_t first, size_t n_rows, const void *input, const void *d, const void *output,
+                int thread, void *workspace);
+    void (*vjp)(const sg_dense_plan *plan, size_t first, size_t n_rows, const void *input, const void *d, const void *output,
+                int thread, void *workspace);
 } sg_dense_kernels;
 
 struct sg_dense_plan {
@@ -27,6 +34,8 @@ struct sg_dense_plan {
     int                     bits;
     size_t                  n_layers, n_in, n_out;
     size_t                  half;  /* bytes of one of the two halves of a workspace: a block of the widest layer */
+    size_t                  derivative_bytes;  /* workspace of jvp and vjp; the inputs of a block lie behind two halves     */
+    void                   *zeros;             /* as many as the widest layer has padded columns                            */
     double                  flops;
     sg_dense_step           step[];  /* (n_layers), weights and biases behind it in the same allocation */
 };
