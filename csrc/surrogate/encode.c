@@ -165,6 +165,21 @@ int sg_program_is_identity(const sg_program *program)
     return 1;
 }
 
+int sg_program_is_affine(const sg_program *program)
+{
+    for (size_t j = 0; j < program->n_out; j++) {
+        const sg_program_column *c = program->column + j;
+        if (c->gather != SG_GATHER_COLUMN)
+            return 0;
+        for (int s = 0; s < c->n_step; s++) {
+            int op = program->step[c->step + s].op;
+            if (op != SG_STEP_AFFINE && op != SG_STEP_STANDARDISE)
+                return 0;
+        }
+    }
+    return 1;
+}
+
 int sg_program_starts_affine(const sg_program *program)
 {
     if (program->n_in != program->n_out)

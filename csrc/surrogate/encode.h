@@ -95,15 +95,32 @@ int       sg_program_starts_affine(const sg_program *program);
 sg_status sg_program_drop_affine(const sg_program *program, double *scale,
                                  /* (n_out) */ double *shift, /* (n_out) */
                                  sg_program **rest, sg_error *error);
+/* Non-zero when the derivative of every column does not depend on the inputs. */
+int sg_program_is_affine(const sg_program *program);
 /* Non-zero when output column j is source column j unchanged for all j. */
 int sg_program_is_identity(const sg_program *program);
 
 /* Runs a program on n_rows rows. Element (row, column) of a table is at [row * row_stride + column *
  * col_stride]; strides count elements and may be negative. in and out must not overlap. The letters give
  * in, arithmetic, out: dds reads double, computes in double and rounds to float. */
+/* A table of floats or doubles: element (row, column) at data[row * row + column * col]. */
+typedef struct sg_encode_table {
+    void     *data;
+    ptrdiff_t row, col;
+} sg_encode_table;
+
+/* Derivatives at the rows of in: jvp d_out = J d_in, vjp d_in = J' d_out (overwritten). d_in has the type of in, d_out that of the
+ * outputs. Steps that jump (one_hot, present, argmax) have the derivative 0, clip and masks 0 where they replace the value. */
+typedef void sg_encode_jvp(const sg_program *program, size_t n_rows, const sg_encode_table *in, const sg_encode_table *d_in,
+                           const sg_encode_table *d_out);
+typedef void sg_encode_vjp(const sg_program *program, size_t n_rows, const sg_encode_table *in, const sg_encode_table *d_out,
+                           const sg_encode_table *d_in);
+
 typedef struct sg_encode_kernels_f32 {
     void (*sss)(const sg_program *program, size_t n_rows, const float *in, ptrdiff_t in_row, ptrdiff_t in_col,
                 float *out, ptrdiff_t out_row, ptrdiff_t out_col);
+    sg_encode_jvp *jvp_sss;
+    sg_encode_vjp *vjp_sss;
 } sg_encode_kernels_f32;
 
 typedef struct sg_encode_kernels_f64 {
@@ -113,6 +130,8 @@ typedef struct sg_encode_kernels_f64 {
                 ptrdiff_t in_col, float *out, ptrdiff_t out_row, ptrdiff_t out_col);
     void (*sdd)(const sg_program *program, size_t n_rows, const float *in, ptrdiff_t in_row, ptrdiff_t in_col,
                 double *out, ptrdiff_t out_row, ptrdiff_t out_col);
+    sg_encode_jvp *jvp[3]; /* ddd, dds, sdd */
+    sg_encode_vjp *vjp[3];
 } sg_encode_kernels_f64;
 
 const sg_encode_kernels_f32 *sg_encode_kernels_f32_pick(sg_isa isa);

@@ -109,6 +109,39 @@ static __attribute__((noinline)) void apply_each(int op, size_t n, const real *x
     apply(op, n, x, y, pa, pb, 1, x);
 }
 
+/* slope *= derivative of a step at x, where it gives y. */
+static __attribute__((noinline)) void multiply_slope(int op, size_t n, const real *x, const real *y, real *slope, real pa, real pb,
+                                                     const real *mask)
+{
+    const vr zero = vr_zero(), one = vr_set1(R(1)), a = vr_set1(pa), b = vr_set1(pb);
+#define SLOPE(expression)                                           \
+    for (size_t i = 0; i < n; i += VL) {                            \
+        vr v = vr_load(x + i), w = vr_load(y + i);                  \
+        (void)v, (void)w;                                           \
+        vr_store(slope + i, vr_mul(vr_load(slope + i), expression)); \
+    }                                                               \
+    break
+    switch (op) {
+    case SG_STEP_STANDARDISE: SLOPE(b);
+    case SG_STEP_AFFINE: SLOPE(a);
+    case SG_STEP_LOG: SLOPE(vr_div(one, v));
+    case SG_STEP_EXP: SLOPE(w);
+    case SG_STEP_ROOT: SLOPE(vr_div(vr_select(vr_eq(v, zero), one, w), vr_mul(a, v))); /* infinite at 0 */
+    case SG_STEP_POWER: SLOPE(vr_mul(a, vr_powi(v, (int)pa - 1)));
+    case SG_STEP_SIGNED_LOG: SLOPE(vr_div(one, vr_add(a, vr_abs(v))));
+    case SG_STEP_SIGNED_EXP: SLOPE(vr_add(vr_abs(w), a));
+    case SG_STEP_SIN: SLOPE(vr_mul(a, vr_cos(vr_mul(a, v))));
+    case SG_STEP_COS: SLOPE(vr_neg(vr_mul(a, vr_sin(vr_mul(a, v)))));
+    case SG_STEP_ONE_HOT:
+    case SG_STEP_PRESENT: SLOPE(zero);
+    case SG_STEP_FILL: SLOPE(vr_select(is_missing(v, a), zero, one));
+    case SG_STEP_CLIP: SLOPE(vr_select(vm_or(vr_lt(v, a), vr_lt(b, v)), zero, one));
+    case SG_STEP_UNMASK: SLOPE(vr_select(vr_lt(vr_load(mask + i), vr_set1(R(0.5))), zero, one));
+    default: break;
+    }
+#undef SLOPE
+}
+
 #if SG_REAL_IS_FLOAT
 #define VALUES(program) ((program)->value_f32)
 #else
@@ -232,7 +265,109 @@ SG_INLINE void run_program(const sg_program *program, size_t n_rows, table in, t
     }
 }
 
+/* Derivatives of rows row ... row+n-1 of output column j with respect to its source, and for an angle to the one after it. */
+SG_INLINE void slopes(const sg_program *program, const sg_program_run *run, size_t j, size_t row, size_t n, table in,
+                      const int in_single, real *slope, real *second)
+{
+    const sg_program_column *column = program->column + j;
+    const real              *value  = VALUES(program) + run->parameter + (j - run->first);
+    const size_t             source = (size_t)column->first, whole = (n + VL - 1) / VL * VL;
+    real                     x[STRIP], y[STRIP], other[STRIP];
+    const vr                 zero = vr_zero(), one = vr_set1(R(1));
+    load_strip(x, n, in, row, source, in.row, in_single);
+    for (size_t i = 0; i < whole; i += VL) {
+        vr first = one, next = zero;
+        if (column->gather == SG_GATHER_ANGLE) {
+            if (i == 0)
+                load_strip(other, n, in, row, source + 1, in.row, in_single);
+            vr sine = vr_load(x + i), cosine = vr_load(other + i), square = vr_fma(sine, sine, vr_mul(cosine, cosine));
+            vm none = vr_eq(square, zero);
+            square  = vr_select(none, one, square);
+            first   = vr_div(cosine, square);
+            next    = vr_neg(vr_div(sine, square));
+            vr_store(x + i, angle(sine, cosine));
+        } else if (column->gather == SG_GATHER_ARGMAX) {
+            first = zero;
+        }
+        vr_store(slope + i, first);
+        vr_store(second + i, next);
+    }
+    for (int s = 0; s < column->n_step; s++, value += 2 * run->n) {
+        const sg_step *step = program->step + column->step + s;
+        if (step->op == SG_STEP_UNMASK)
+            load_strip(other, n, in, row, (size_t)step->b, in.row, in_single);
+        apply_same(step->op, whole, x, y, value, value + run->n, other);
+        multiply_slope(step->op, whole, x, y, slope, value[0], value[run->n], other);
+        if (column->gather == SG_GATHER_ANGLE)
+            multiply_slope(step->op, whole, x, y, second, value[0], value[run->n], other);
+        memcpy(x, y, whole * sizeof(real));
+    }
+}
+
+SG_INLINE void add_strip(size_t n, const real *slope, const real *d, table t, size_t row, size_t col, const int single)
+{
+    real sum[STRIP];
+    load_strip(sum, n, t, row, col, t.row, single);
+    for (size_t i = 0; i < n; i += VL)
+        vr_store(sum + i, vr_fma(vr_load(slope + i), vr_load(d + i), vr_load(sum + i)));
+    store_strip(sum, n, t, row, col, t.row, single);
+}
+
+/* d_out = J d_in, or (transposed) d_in = J' d_out; d_in is of the type of in. */
+SG_INLINE void differentiate(const sg_program *program, size_t n_rows, table in, table d_in, table d_out, const int transposed,
+                             const int in_single, const int out_single)
+{
+    real slope[STRIP], second[STRIP], d[STRIP], sum[STRIP];
+    if (transposed) {
+        memset(sum, 0, sizeof sum);
+        for (size_t k = 0; k < program->n_in; k++)
+            for (size_t row = 0; row < n_rows; row += STRIP)
+                store_strip(sum, n_rows - row < STRIP ? n_rows - row : STRIP, d_in, row, k, d_in.row, in_single);
+    }
+    for (size_t r = 0; r < program->n_run; r++) {
+        const sg_program_run *run = program->run + r;
+        for (size_t j = run->first; j < run->first + run->n; j++)
+            for (size_t row = 0; row < n_rows; row += STRIP) {
+                const size_t n = n_rows - row < STRIP ? n_rows - row : STRIP, source = (size_t)program->column[j].first;
+                const int    angle_column = program->column[j].gather == SG_GATHER_ANGLE;
+                slopes(program, run, j, row, n, in, in_single, slope, second);
+                if (transposed) {
+                    load_strip(d, n, d_out, row, j, d_out.row, out_single);
+                    add_strip(n, slope, d, d_in, row, source, in_single);
+                    if (angle_column)
+                        add_strip(n, second, d, d_in, row, source + 1, in_single);
+                    continue;
+                }
+                load_strip(d, n, d_in, row, source, d_in.row, in_single);
+                for (size_t i = 0; i < n; i += VL)
+                    vr_store(sum + i, vr_mul(vr_load(slope + i), vr_load(d + i)));
+                if (angle_column) {
+                    load_strip(d, n, d_in, row, source + 1, d_in.row, in_single);
+                    for (size_t i = 0; i < n; i += VL)
+                        vr_store(sum + i, vr_fma(vr_load(second + i), vr_load(d + i), vr_load(sum + i)));
+                }
+                store_strip(sum, n, d_out, row, j, d_out.row, out_single);
+            }
+    }
+}
+
+#define DEFINE_DERIVATIVES(name, in_single, out_single)                                                                        \
+    static void jvp_##name(const sg_program *program, size_t n_rows, const sg_encode_table *in, const sg_encode_table *d_in,   \
+                           const sg_encode_table *d_out)                                                                       \
+    {                                                                                                                          \
+        differentiate(program, n_rows, table_of(in), table_of(d_in), table_of(d_out), 0, in_single, out_single);               \
+    }                                                                                                                          \
+    static void vjp_##name(const sg_program *program, size_t n_rows, const sg_encode_table *in, const sg_encode_table *d_out,  \
+                           const sg_encode_table *d_in)                                                                        \
+    {                                                                                                                          \
+        differentiate(program, n_rows, table_of(in), table_of(d_in), table_of(d_out), 1, in_single, out_single);               \
+    }
+
+static table table_of(const sg_encode_table *t) { return (table){t->data, t->row, t->col}; }
+
 #if SG_REAL_IS_FLOAT
+
+DEFINE_DERIVATIVES(sss, 1, 1)
 
 static void run_sss(const sg_program *program, size_t n_rows, const float *in, ptrdiff_t in_row,
                     ptrdiff_t in_col, float *out, ptrdiff_t out_row, ptrdiff_t out_col)
@@ -242,9 +377,13 @@ static void run_sss(const sg_program *program, size_t n_rows, const float *in, p
 }
 
 extern const sg_encode_kernels_f32 SG_HOT(sg_surrogate_encode);
-const sg_encode_kernels_f32        SG_HOT(sg_surrogate_encode) = {run_sss};
+const sg_encode_kernels_f32        SG_HOT(sg_surrogate_encode) = {run_sss, jvp_sss, vjp_sss};
 
 #else
+
+DEFINE_DERIVATIVES(ddd, 0, 0)
+DEFINE_DERIVATIVES(dds, 0, 1)
+DEFINE_DERIVATIVES(sdd, 1, 0)
 
 static void run_ddd(const sg_program *program, size_t n_rows, const double *in, ptrdiff_t in_row,
                     ptrdiff_t in_col, double *out, ptrdiff_t out_row, ptrdiff_t out_col)
@@ -268,6 +407,7 @@ static void run_sdd(const sg_program *program, size_t n_rows, const float *in, p
 }
 
 extern const sg_encode_kernels_f64 SG_HOT(sg_surrogate_encode);
-const sg_encode_kernels_f64        SG_HOT(sg_surrogate_encode) = {run_ddd, run_dds, run_sdd};
+const sg_encode_kernels_f64        SG_HOT(sg_surrogate_encode) = {
+    run_ddd, run_dds, run_sdd, {jvp_ddd, jvp_dds, jvp_sdd}, {vjp_ddd, vjp_dds, vjp_sdd}};
 
 #endif

@@ -2,407 +2,14 @@
 #include "surrogate/surrogate.h"
 
 #include <math.h>
-#include <stdio.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "surrogate/guard.h"
+#include "base/threads.h"
+#include "surrogate/parts.h"
 
 #define ROWS SG_GUARD_ROWS
-
-#define MAX_LAYERS 64
-#define MAX_WIDTH ((size_t)1 << 20) /* columns of inputs, outputs and layers */
-
-struct sg_surrogate {
-    size_t         n_in, n_out, n_encoded, n_raw; /* columns: physical in and out, network in and out */
-    size_t         rank;                          /* of the whitening matrix; 0: density not checked   */
-    size_t         n_parameters;
-    int            bits;                  /* of the network */
-    int            folded;                /* the decoder's leading affine step is in the last layer */
-    int            direct_in, direct_out; /* nothing to encode, nothing (left) to decode */
-    sg_program    *encoder, *decoder;
-    sg_dense_plan *network, *whitening;
-    sg_domain     *domain; /* NULL: none */
-    char          *name, *version, *description;
-    char          *text;                   /* the strings that in_ and out_ point to */
-    sg_surrogate_variable       *in, *out; /* (n_in), (n_out) */
-    const sg_encode_kernels_f32 *encode_f32;
-    const sg_encode_kernels_f64 *encode_f64;
-    const sg_guard_kernels_f32  *guard_f32;
-    const sg_guard_kernels_f64  *guard_f64;
-};
-
-/* ----------------------------------------------------------------------------------------------- building */
-
-void sg_surrogate_close(sg_surrogate *s)
-{
-    if (!s)
-        return;
-    sg_program_free(s->encoder);
-    sg_program_free(s->decoder);
-    sg_dense_plan_free(s->network);
-    sg_dense_plan_free(s->whitening);
-    sg_domain_free(s->domain);
-    sg_free(s->name);
-    sg_free(s->version);
-    sg_free(s->description);
-    sg_free(s->text);
-    sg_free(s->in);
-    sg_free(s->out);
-    sg_free(s);
-}
-
-static sg_status bad_entry(const sg_container *file, const char *entry, const char *what, sg_error *error)
-{
-    const char *path = sg_container_path(file);
-    return sg_fail(error, SG_ERR_FORMAT, entry, "%s%s%s", what, *path ? " in " : "", path);
-}
-
-static sg_status copy_text(const sg_container *file, const char *entry, char **copy, sg_error *error)
-{
-    const char *text;
-    SG_TRY(sg_container_get_text(file, entry, &text, error));
-    size_t size = strlen(text) + 1;
-    SG_TRY(sg_alloc_array(copy, size, 1, entry, error));
-    memcpy(*copy, text, size);
-    return SG_OK;
-}
-
-/* Number of lines of a text; each line, the last one too, ends with a newline. */
-static size_t count_lines(const char *text)
-{
-    size_t n = 0;
-    for (; *text; text++)
-        n += *text == '\n';
-    return n;
-}
-
-/* Copies a text to at and cuts its lines into the names (or units) of n variables; returns where the copy
- * ends. */
-static char *cut_lines(char *at, const char *text, sg_surrogate_variable *variable, size_t n, int unit)
-{
-    strcpy(at, text);
-    for (size_t i = 0; i < n; i++) {
-        if (unit)
-            variable[i].unit = at;
-        else
-            variable[i].name = at;
-        at += strcspn(at, "\n");
-        *at++ = 0;
-    }
-    return at;
-}
-
-static sg_status read_variables(sg_surrogate *s, const sg_container *file, sg_error *error)
-{
-    static const char *const entry[4] = {"input/name", "input/unit", "output/name", "output/unit"};
-    const char              *text[4];
-    size_t                   total = 0;
-    for (int k = 0; k < 4; k++) {
-        SG_TRY(sg_container_get_text(file, entry[k], &text[k], error));
-        total += strlen(text[k]) + 1;
-    }
-    s->n_in  = count_lines(text[0]);
-    s->n_out = count_lines(text[2]);
-    if (s->n_in < 1 || s->n_in > MAX_WIDTH)
-        return bad_entry(file, entry[0], "expected 1 to 1048576 lines", error);
-    if (s->n_out < 1 || s->n_out > MAX_WIDTH)
-        return bad_entry(file, entry[2], "expected 1 to 1048576 lines", error);
-    if (count_lines(text[1]) != s->n_in)
-        return bad_entry(file, entry[1], "expected as many lines as input/name has", error);
-    if (count_lines(text[3]) != s->n_out)
-        return bad_entry(file, entry[3], "expected as many lines as output/name has", error);
-    SG_TRY(sg_alloc_array(&s->in, s->n_in, sizeof *s->in, "input", error));
-    SG_TRY(sg_alloc_array(&s->out, s->n_out, sizeof *s->out, "output", error));
-    SG_TRY(sg_alloc_array(&s->text, total, 1, "names", error));
-    char *at = cut_lines(s->text, text[0], s->in, s->n_in, 0);
-    at       = cut_lines(at, text[1], s->in, s->n_in, 1);
-    at       = cut_lines(at, text[2], s->out, s->n_out, 0);
-    cut_lines(at, text[3], s->out, s->n_out, 1);
-
-    static const char *const limit[4] = {"input/low", "input/high", "output/low", "output/high"};
-    for (int k = 0; k < 4; k++) {
-        sg_surrogate_variable *variable = k < 2 ? s->in : s->out;
-        size_t                 n        = k < 2 ? s->n_in : s->n_out;
-        const void            *data;
-        SG_TRY(sg_container_get(file, limit[k], SG_F64, 1, &n, &data, error));
-        for (size_t i = 0; i < n; i++) {
-            double x = ((const double *)data)[i];
-            if (k % 2)
-                variable[i].high = x;
-            else
-                variable[i].low = x;
-        }
-    }
-    return SG_OK;
-}
-
-sg_status sg_program_from_container(const sg_container *file, const char *prefix, size_t n_in, size_t n_out,
-                                    sg_program **program, sg_error *error)
-{
-    char        name[80];
-    const void *column_data, *op_data, *value_data;
-    size_t      column_shape[2] = {n_out, 5}, op_shape[1] = {SIZE_MAX}, value_shape[2] = {SIZE_MAX, 2};
-    *program = NULL;
-    snprintf(name, sizeof name, "%s/column", prefix);
-    SG_TRY(sg_container_get(file, name, SG_I32, 2, column_shape, &column_data, error));
-    snprintf(name, sizeof name, "%s/op", prefix);
-    SG_TRY(sg_container_get(file, name, SG_I32, 1, op_shape, &op_data, error));
-    value_shape[0] = op_shape[0];
-    snprintf(name, sizeof name, "%s/value", prefix);
-    SG_TRY(sg_container_get(file, name, SG_F64, 2, value_shape, &value_data, error));
-
-    sg_program_column *column = NULL;
-    sg_step           *step   = NULL;
-    sg_status          status = sg_alloc_array(&column, n_out, sizeof *column, prefix, error);
-    if (status == SG_OK)
-        status = sg_alloc_array(&step, op_shape[0], sizeof *step, prefix, error);
-    if (status == SG_OK) {
-        const int32_t *c = column_data, *op = op_data;
-        const double  *value = value_data;
-        for (size_t j = 0; j < n_out; j++, c += 5)
-            column[j] = (sg_program_column){c[0], c[1], c[2], c[3], c[4]};
-        for (size_t k = 0; k < op_shape[0]; k++)
-            step[k] = (sg_step){op[k], value[2 * k], value[2 * k + 1]};
-        status = sg_program_create(n_in, n_out, column, op_shape[0], step, prefix, program, error);
-    }
-    sg_free(column);
-    sg_free(step);
-    return status;
-}
-
-/* One layer as the file has it. */
-typedef struct layer {
-    size_t        n_in, n_out;
-    const void   *weight, *bias;
-    sg_activation activation;
-    double        parameter;
-} layer;
-
-static sg_status read_layers(sg_surrogate *s, const sg_container *file, layer *layers, size_t *n_layers,
-                             sg_error *error)
-{
-    const char *activation;
-    SG_TRY(sg_container_get_text(file, "network/activation", &activation, error));
-    size_t n = count_lines(activation);
-    if (n < 1 || n > MAX_LAYERS)
-        return bad_entry(file, "network/activation", "expected 1 to 64 lines, one name per layer", error);
-    const void *parameter;
-    size_t      shape[2] = {n, 0};
-    SG_TRY(sg_container_get(file, "network/parameter", SG_F64, 1, shape, &parameter, error));
-
-    const sg_entry *first = sg_container_find(file, "network/weight_0");
-    s->bits               = first && first->dtype == SG_F64 ? 64 : 32;
-    sg_dtype dtype        = s->bits == 64 ? SG_F64 : SG_F32;
-    for (size_t l = 0; l < n; l++) {
-        char name[64];
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(activation, "\n"), activation);
-        activation += strcspn(activation, "\n") + 1;
-        int kind = sg_activation_find(name);
-        if (kind < 0)
-            return bad_entry(file, "network/activation", "it names an activation this version does not know",
-                             error);
-        snprintf(name, sizeof name, "network/weight_%zu", l);
-        shape[0]  = l ? layers[l - 1].n_out : SIZE_MAX;
-        shape[1]  = SIZE_MAX;
-        layers[l] = (layer){.activation = (sg_activation)kind, .parameter = ((const double *)parameter)[l]};
-        SG_TRY(sg_container_get(file, name, dtype, 2, shape, &layers[l].weight, error));
-        if (shape[0] < 1 || shape[1] < 1 || shape[0] > MAX_WIDTH || shape[1] > MAX_WIDTH)
-            return bad_entry(file, name, "expected 1 to 1048576 rows and columns", error);
-        layers[l].n_in  = shape[0];
-        layers[l].n_out = shape[1];
-        snprintf(name, sizeof name, "network/bias_%zu", l);
-        SG_TRY(sg_container_get(file, name, dtype, 1, shape + 1, &layers[l].bias, error));
-        s->n_parameters += layers[l].n_in * layers[l].n_out + layers[l].n_out;
-    }
-    s->n_encoded = layers[0].n_in;
-    s->n_raw     = layers[n - 1].n_out;
-    *n_layers    = n;
-    return SG_OK;
-}
-
-static double real_at(const void *data, size_t i, int bits)
-{
-    return bits == 64 ? ((const double *)data)[i] : (double)((const float *)data)[i];
-}
-
-static void real_put(void *data, size_t i, int bits, double x)
-{
-    if (bits == 64)
-        ((double *)data)[i] = x;
-    else
-        ((float *)data)[i] = (float)x;
-}
-
-/* weight and bias of the last layer become scale * weight and scale * bias + shift, computed in double and
- * rounded once. */
-static void fold(layer *last, int bits, const double *scale, const double *shift, void *weight, void *bias)
-{
-    for (size_t k = 0; k < last->n_in; k++)
-        for (size_t j = 0; j < last->n_out; j++) {
-            size_t at = k * last->n_out + j;
-            real_put(weight, at, bits, real_at(last->weight, at, bits) * scale[j]);
-        }
-    for (size_t j = 0; j < last->n_out; j++)
-        real_put(bias, j, bits, fma(real_at(last->bias, j, bits), scale[j], shift[j]));
-    last->weight = weight;
-    last->bias   = bias;
-}
-
-static sg_status create_plan(const layer *layers, size_t n, int bits, sg_dense_plan **plan, sg_error *error)
-{
-    if (bits == 64) {
-        sg_dense_layer_f64 chain[MAX_LAYERS];
-        for (size_t l = 0; l < n; l++)
-            chain[l] = (sg_dense_layer_f64){layers[l].n_in, layers[l].n_out,      layers[l].weight,
-                                            layers[l].bias, layers[l].activation, layers[l].parameter};
-        return sg_dense_plan_create_f64(n, chain, plan, error);
-    }
-    sg_dense_layer_f32 chain[MAX_LAYERS];
-    for (size_t l = 0; l < n; l++)
-        chain[l] = (sg_dense_layer_f32){layers[l].n_in, layers[l].n_out,      layers[l].weight,
-                                        layers[l].bias, layers[l].activation, layers[l].parameter};
-    return sg_dense_plan_create_f32(n, chain, plan, error);
-}
-
-/* The bias is where the sum of a network output starts. A shift that is large against the scale would make
- * every addition round at the size of the shift, so such an output keeps its affine step. */
-#define MAX_FOLDED_SHIFT 8.0
-
-static sg_status read_network(sg_surrogate *s, const sg_container *file, sg_error *error)
-{
-    layer  layers[MAX_LAYERS];
-    size_t n = 0;
-    SG_TRY(read_layers(s, file, layers, &n, error));
-    SG_TRY(sg_program_from_container(file, "encoder", s->n_in, s->n_encoded, &s->encoder, error));
-    SG_TRY(sg_program_from_container(file, "decoder", s->n_raw, s->n_out, &s->decoder, error));
-
-    layer      *last  = layers + n - 1;
-    double     *scale = NULL, *shift = NULL;
-    void       *weight = NULL, *bias = NULL;
-    size_t      bytes  = (size_t)s->bits / 8;
-    sg_program *rest   = NULL;
-    sg_status   status = SG_OK;
-    if (last->activation == SG_ACTIVATION_linear && sg_program_starts_affine(s->decoder)) {
-        status = sg_alloc_array(&scale, s->n_out, sizeof(double), "decoder", error);
-        if (status == SG_OK)
-            status = sg_alloc_array(&shift, s->n_out, sizeof(double), "decoder", error);
-        if (status == SG_OK)
-            status = sg_program_drop_affine(s->decoder, scale, shift, &rest, error);
-        if (status == SG_OK) {
-            s->folded = 1;
-            for (size_t j = 0; j < s->n_out; j++)
-                s->folded &= fabs(shift[j]) <= MAX_FOLDED_SHIFT * fabs(scale[j]);
-        }
-        if (status == SG_OK && s->folded) {
-            status = sg_alloc_array(&weight, last->n_in * last->n_out, bytes, "network", error);
-            if (status == SG_OK)
-                status = sg_alloc_array(&bias, last->n_out, bytes, "network", error);
-            if (status == SG_OK) {
-                fold(last, s->bits, scale, shift, weight, bias);
-                sg_program *whole = s->decoder;
-                s->decoder        = rest;
-                rest              = whole;
-            }
-        }
-    }
-    if (status == SG_OK)
-        status = create_plan(layers, n, s->bits, &s->network, error);
-    sg_program_free(rest);
-    sg_free(scale);
-    sg_free(shift);
-    sg_free(weight);
-    sg_free(bias);
-    s->direct_in  = sg_program_is_identity(s->encoder);
-    s->direct_out = s->decoder && sg_program_is_identity(s->decoder);
-    return status;
-}
-
-/* The whitening matrix becomes one linear layer: z = W' e - W' m. */
-static sg_status read_whitening(sg_surrogate *s, const sg_container *file, sg_error *error)
-{
-    const void *mean_data, *matrix_data;
-    size_t      mean_shape[1] = {s->n_encoded}, matrix_shape[2] = {s->n_encoded, SIZE_MAX};
-    SG_TRY(sg_container_get(file, "domain/mean", SG_F64, 1, mean_shape, &mean_data, error));
-    SG_TRY(sg_container_get(file, "domain/whitening", SG_F64, 2, matrix_shape, &matrix_data, error));
-    size_t rank = matrix_shape[1];
-    if (rank < 1 || rank > s->n_encoded)
-        return bad_entry(file, "domain/whitening", "expected one to as many columns as rows", error);
-    const double *mean = mean_data, *matrix = matrix_data;
-    size_t        bytes  = (size_t)s->bits / 8;
-    void         *weight = NULL, *bias = NULL;
-    sg_status     status = sg_alloc_array(&weight, s->n_encoded * rank, bytes, "domain", error);
-    if (status == SG_OK)
-        status = sg_alloc_array(&bias, rank, bytes, "domain", error);
-    if (status == SG_OK) {
-        for (size_t k = 0; k < s->n_encoded * rank; k++)
-            real_put(weight, k, s->bits, matrix[k]);
-        for (size_t j = 0; j < rank; j++) {
-            double sum = 0;
-            for (size_t k = 0; k < s->n_encoded; k++)
-                sum = fma(matrix[k * rank + j], mean[k], sum);
-            real_put(bias, j, s->bits, -sum);
-        }
-        layer whiten = {s->n_encoded, rank, weight, bias, SG_ACTIVATION_linear, 0};
-        status       = create_plan(&whiten, 1, s->bits, &s->whitening, error);
-    }
-    sg_free(weight);
-    sg_free(bias);
-    s->rank = rank;
-    return status;
-}
-
-static sg_status read_domain(sg_surrogate *s, const sg_container *file, sg_error *error)
-{
-    if (!sg_container_find(file, "domain/flags"))
-        return SG_OK;
-    const void *missing, *flags, *max_distance;
-    size_t      shape[1] = {s->n_in};
-    SG_TRY(sg_container_get(file, "domain/flags", SG_U8, 1, shape, &flags, error));
-    SG_TRY(sg_container_get(file, "domain/missing", SG_F64, 1, shape, &missing, error));
-    SG_TRY(sg_container_get(file, "domain/max_distance", SG_F64, 0, shape, &max_distance, error));
-    double limit = *(const double *)max_distance;
-    SG_TRY(sg_domain_create(s->n_in, sg_container_find(file, "input/low")->data,
-                            sg_container_find(file, "input/high")->data, missing, flags, limit, &s->domain,
-                            error));
-    return isinf(limit) ? SG_OK : read_whitening(s, file, error);
-}
-
-sg_status sg_surrogate_from_container(const sg_container *file, sg_surrogate **surrogate, sg_error *error)
-{
-    *surrogate = NULL;
-    sg_surrogate *s;
-    SG_TRY(sg_alloc_array(&s, 1, sizeof *s, "surrogate", error));
-    sg_isa isa    = sg_cpu_isa();
-    s->encode_f32 = sg_encode_kernels_f32_pick(isa);
-    s->encode_f64 = sg_encode_kernels_f64_pick(isa);
-    s->guard_f32  = sg_guard_kernels_f32_pick(isa);
-    s->guard_f64  = sg_guard_kernels_f64_pick(isa);
-
-    sg_status status = copy_text(file, "kernel/name", &s->name, error);
-    if (status == SG_OK)
-        status = copy_text(file, "kernel/version", &s->version, error);
-    if (status == SG_OK)
-        status = copy_text(file, "description", &s->description, error);
-    if (status == SG_OK)
-        status = read_variables(s, file, error);
-    if (status == SG_OK)
-        status = read_network(s, file, error);
-    if (status == SG_OK)
-        status = read_domain(s, file, error);
-    if (status != SG_OK) {
-        sg_surrogate_close(s);
-        /* What the parts call a wrong value or shape is a wrong file here. */
-        if (status == SG_ERR_VALUE || status == SG_ERR_SHAPE) {
-            status = SG_ERR_FORMAT;
-            if (error)
-                error->status = status;
-        }
-        return status;
-    }
-    *surrogate = s;
-    return SG_OK;
-}
 
 sg_status sg_surrogate_open(const char *path, sg_surrogate **surrogate, sg_error *error)
 {
@@ -429,7 +36,7 @@ sg_surrogate_info sg_surrogate_describe(const sg_surrogate *s)
         .n_in          = s->n_in,
         .n_out         = s->n_out,
         .n_parameters  = s->n_parameters,
-        .flops_per_row = sg_dense_flops(s->network),
+        .flops_per_row = sg_net_flops(s->network),
         .network_bits  = s->bits,
         .has_domain    = s->domain != NULL,
         .max_distance  = s->domain ? s->domain->max_distance : INFINITY,
@@ -447,16 +54,16 @@ sg_surrogate_variable sg_surrogate_output(const sg_surrogate *s, size_t i)
     return i < s->n_out ? s->out[i] : no_variable;
 }
 
-const char *sg_surrogate_isa(const sg_surrogate *s) { return sg_dense_isa(s->network); }
+const char *sg_surrogate_isa(const sg_surrogate *s) { return sg_net_isa(s->network); }
 int         sg_surrogate_is_folded(const sg_surrogate *s) { return s->folded; }
 
-/* --------------------------------------------------------------------------------------------- evaluation */
+/* ---------------------------------------------------------------------------------------------- workspace */
 
-/* Parts of the workspace of one thread. Encoded rows and whitened rows lie column by column (ROWS apart),
- * network outputs row by row. */
+/* Parts of the workspace of one thread. Encoded rows and whitened rows lie column by column (ROWS apart) for fused networks,
+ * row by row for others; network outputs row by row. d_encoded and d_raw are derivatives in the places of encoded and raw. */
 typedef struct space {
-    char   *encoded, *raw, *whitened, *square, *network;
-    double *kernel_in, *kernel_out;
+    char   *encoded, *raw, *d_encoded, *d_raw, *whitened, *square, *network;
+    double *kernel_in, *kernel_d, *kernel_out;
 } space;
 
 static size_t take(size_t *used, size_t count, size_t size)
@@ -466,40 +73,51 @@ static size_t take(size_t *used, size_t count, size_t size)
     return at;
 }
 
-static size_t lay_out(const sg_surrogate *s, char *base, space *w)
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+static size_t lay_out(const sg_surrogate *s, int derivatives, char *base, space *w)
 {
-    size_t used = 0, real = (size_t)s->bits / 8;
-    size_t network = sg_dense_workspace_bytes(s->network);
-    size_t whiten  = s->whitening ? sg_dense_workspace_bytes(s->whitening) : 0;
-    w->encoded     = base + take(&used, ROWS * s->n_encoded, real);
-    w->raw         = base + take(&used, ROWS * s->n_raw, real);
-    w->whitened    = base + take(&used, ROWS * s->rank, real);
-    w->square      = base + take(&used, ROWS, real);
-    w->network     = base + take(&used, network > whiten ? network : whiten, 1);
-    w->kernel_in   = (double *)(base + take(&used, s->n_in, sizeof(double)));
-    w->kernel_out  = (double *)(base + take(&used, s->n_out, sizeof(double)));
+    size_t used = 0, real = (size_t)s->bits / 8, d = derivatives ? ROWS : 0, widest = larger(s->n_in, s->n_out);
+    size_t network = sg_net_workspace_bytes(s->network, SG_NET_EVAL);
+    if (s->whitening)
+        network = larger(network, sg_dense_workspace_bytes(s->whitening));
+    if (derivatives)
+        network = larger(network, larger(sg_net_workspace_bytes(s->network, SG_NET_JVP),
+                                         sg_net_workspace_bytes(s->network, SG_NET_VJP)));
+    w->encoded    = base + take(&used, ROWS * s->n_encoded, real);
+    w->raw        = base + take(&used, ROWS * s->n_raw, real);
+    w->d_encoded  = base + take(&used, d * s->n_encoded, real);
+    w->d_raw      = base + take(&used, d * s->n_raw, real);
+    w->whitened   = base + take(&used, ROWS * s->rank, real);
+    w->square     = base + take(&used, ROWS, real);
+    w->network    = base + take(&used, network, 1);
+    w->kernel_in  = (double *)(base + take(&used, s->n_in, sizeof(double)));
+    w->kernel_d   = (double *)(base + take(&used, derivatives ? widest : 0, sizeof(double)));
+    w->kernel_out = (double *)(base + take(&used, widest, sizeof(double)));
     return used;
 }
 
-size_t sg_surrogate_workspace_bytes(const sg_surrogate *s)
+/* The offsets alone: no address is formed from a null pointer. */
+static size_t space_bytes(const sg_surrogate *s, int derivatives)
 {
-    /* The offsets alone: no address is formed from a null pointer. */
     space w;
     char  base[1];
-    return lay_out(s, base, &w) + SG_ALIGNMENT;
+    return lay_out(s, derivatives, base, &w);
 }
 
-/* A table of the host: floats (single) or doubles. */
-typedef struct table {
-    char     *data;
-    ptrdiff_t row, col;
-    int       single;
-} table;
+size_t sg_surrogate_workspace_bytes(const sg_surrogate *s) { return space_bytes(s, 0) + SG_ALIGNMENT; }
+size_t sg_surrogate_derivative_workspace_bytes(const sg_surrogate *s) { return space_bytes(s, 1) + SG_ALIGNMENT; }
+
+/* --------------------------------------------------------------------------------------------- one block */
+
+typedef sg_surrogate_table table;
 
 static char *table_row(table t, size_t row)
 {
-    return t.data + (ptrdiff_t)row * t.row * (ptrdiff_t)(t.single ? sizeof(float) : sizeof(double));
+    return (char *)t.data + (ptrdiff_t)row * t.row * (ptrdiff_t)(t.single ? sizeof(float) : sizeof(double));
 }
+
+static table table_from(table t, size_t row) { return (table){table_row(t, row), t.row, t.col, t.single}; }
 
 static double table_at(table t, size_t row, size_t col)
 {
@@ -533,7 +151,38 @@ static void convert(const sg_surrogate *s, const sg_program *program, size_t n, 
                            out.col);
 }
 
-/* Both tables have the precision of the plan. */
+/* Derivatives of a program: d_in has the type of in, d_out that of what the program makes. */
+static void convert_jvp(const sg_surrogate *s, const sg_program *program, size_t n, table in, table d_in, table d_out)
+{
+    const sg_encode_table x = {in.data, in.row, in.col}, d = {d_in.data, d_in.row, d_in.col}, y = {d_out.data, d_out.row, d_out.col};
+    sg_encode_jvp *jvp = in.single && d_out.single ? s->encode_f32->jvp_sss : s->encode_f64->jvp[in.single ? 2 : d_out.single];
+    jvp(program, n, &x, &d, &y);
+}
+
+static void convert_vjp(const sg_surrogate *s, const sg_program *program, size_t n, table in, table d_out, table d_in)
+{
+    const sg_encode_table x = {in.data, in.row, in.col}, d = {d_in.data, d_in.row, d_in.col}, y = {d_out.data, d_out.row, d_out.col};
+    sg_encode_vjp *vjp = in.single && d_out.single ? s->encode_f32->vjp_sss : s->encode_f64->vjp[in.single ? 2 : d_out.single];
+    vjp(program, n, &x, &y, &d);
+}
+
+/* The network; all tables have its precision. d is not looked at in an evaluation. */
+static void run_network(const sg_surrogate *s, sg_net_task task, size_t n, table in, table d, table out, void *workspace)
+{
+    if (in.single) {
+        const sg_dense_input_f32  x = {.data = in.data, .row_stride = in.row, .column_stride = in.col};
+        const sg_dense_input_f32  t = {.data = d.data, .row_stride = d.row, .column_stride = d.col};
+        const sg_dense_output_f32 y = {.data = out.data, .row_stride = out.row, .column_stride = out.col};
+        sg_net_run_f32(s->network, task, n, &x, &t, &y, workspace);
+    } else {
+        const sg_dense_input_f64  x = {.data = in.data, .row_stride = in.row, .column_stride = in.col};
+        const sg_dense_input_f64  t = {.data = d.data, .row_stride = d.row, .column_stride = d.col};
+        const sg_dense_output_f64 y = {.data = out.data, .row_stride = out.row, .column_stride = out.col};
+        sg_net_run_f64(s->network, task, n, &x, &t, &y, workspace);
+    }
+}
+
+/* The whitening; both tables have its precision. */
 static void run_plan(const sg_dense_plan *plan, size_t n, table in, table out, void *workspace)
 {
     if (in.single) {
@@ -607,118 +256,385 @@ static size_t note_rows(const sg_surrogate *s, size_t n, table in, const uint8_t
     return n_outside;
 }
 
-static sg_status fall_back(const sg_surrogate *s, size_t n, table in, table out, const uint8_t *flags,
+static int has_fallback(const sg_guard *guard, sg_net_task task)
+{
+    return task == SG_NET_EVAL ? guard->fallback != NULL : task == SG_NET_JVP ? guard->fallback_jvp != NULL : guard->fallback_vjp != NULL;
+}
+
+/* Rows outside from the kernel of the host. */
+static sg_status fall_back(const sg_surrogate *s, sg_net_task task, size_t n, table in, table d, table out, const uint8_t *flags,
                            const space *w, sg_guard *guard)
 {
+    const size_t n_d = task == SG_NET_EVAL ? 0 : task == SG_NET_JVP ? s->n_in : s->n_out, n_result = task == SG_NET_VJP ? s->n_in : s->n_out;
+    void *const  context = guard->fallback_context;
     for (size_t i = 0; i < n; i++) {
         if (!flags[i])
             continue;
         for (size_t j = 0; j < s->n_in; j++)
             w->kernel_in[j] = table_at(in, i, j);
-        if (guard->fallback(1, w->kernel_in, w->kernel_out, guard->fallback_context))
+        for (size_t j = 0; j < n_d; j++)
+            w->kernel_d[j] = table_at(d, i, j);
+        int failed = task == SG_NET_EVAL  ? guard->fallback(1, w->kernel_in, w->kernel_out, context)
+                     : task == SG_NET_JVP ? guard->fallback_jvp(1, w->kernel_in, w->kernel_d, w->kernel_out, context)
+                                          : guard->fallback_vjp(1, w->kernel_in, w->kernel_d, w->kernel_out, context);
+        if (failed)
             return SG_ERR_DIVERGED;
-        for (size_t j = 0; j < s->n_out; j++)
+        for (size_t j = 0; j < n_result; j++)
             table_put(out, i, j, w->kernel_out[j]);
         guard->n_fallback++;
     }
     return SG_OK;
 }
 
-/* At most ROWS rows. */
-static sg_status eval_block(const sg_surrogate *s, size_t n, table in, table out, const space *w,
-                            sg_guard *guard, uint8_t *row_flags)
+/* Looks at the rows of a block and counts those outside; *n_outside of them. */
+static sg_status check_block(const sg_surrogate *s, size_t n, table in, table encoded, const space *w, sg_guard *guard,
+                             uint8_t *flags, size_t *n_outside)
 {
-    int    single    = s->bits == 32;
-    size_t n_outside = 0;
-    table  encoded   = {w->encoded, 1, ROWS, single};
+    double square[ROWS];
+    check_box(s, n, in, flags, guard);
+    if (s->rank) {
+        distances(s, n, encoded, w, square);
+        double limit = s->domain->max_distance * s->domain->max_distance;
+        for (size_t i = 0; i < n; i++)
+            if (!(flags[i] & SG_OUTSIDE_NOT_FINITE) && !(square[i] <= limit))
+                flags[i] |= SG_OUTSIDE_DENSITY;
+    }
+    *n_outside = note_rows(s, n, in, flags, square, guard);
+    guard->n_rows += n;
+    return *n_outside && guard->policy == SG_GUARD_STOP ? sg_guard_explain(s, guard, NULL) : SG_OK;
+}
+
+static void eval_encoded(const sg_surrogate *s, size_t n, table encoded, table raw, table out, const space *w)
+{
+    if (s->direct_out && out.single == raw.single) {
+        run_network(s, SG_NET_EVAL, n, encoded, encoded, out, w->network);
+    } else {
+        run_network(s, SG_NET_EVAL, n, encoded, encoded, raw, w->network);
+        convert(s, s->decoder, n, raw, out);
+    }
+}
+
+/* The decoder's derivative needs the network's outputs, unless it is the same everywhere. */
+static void eval_for_decoder(const sg_surrogate *s, size_t n, table encoded, table raw, const space *w)
+{
+    if (sg_program_is_affine(s->decoder))
+        memset(raw.data, 0, n * s->n_raw * (size_t)s->bits / 8);
+    else
+        run_network(s, SG_NET_EVAL, n, encoded, encoded, raw, w->network);
+}
+
+static void jvp_encoded(const sg_surrogate *s, size_t n, table in, table d, table out, table encoded, table raw, const space *w)
+{
+    table d_encoded = {w->d_encoded, encoded.row, encoded.col, raw.single}, d_raw = {w->d_raw, raw.row, raw.col, raw.single};
+    if (s->direct_in && in.single == raw.single)
+        d_encoded = d;
+    else
+        convert_jvp(s, s->encoder, n, in, d, d_encoded);
+    if (s->direct_out && out.single == raw.single) {
+        run_network(s, SG_NET_JVP, n, encoded, d_encoded, out, w->network);
+        return;
+    }
+    eval_for_decoder(s, n, encoded, raw, w);
+    run_network(s, SG_NET_JVP, n, encoded, d_encoded, d_raw, w->network);
+    convert_jvp(s, s->decoder, n, raw, d_raw, out);
+}
+
+static void vjp_encoded(const sg_surrogate *s, size_t n, table in, table d, table out, table encoded, table raw, const space *w)
+{
+    table d_encoded = {w->d_encoded, 1, ROWS, raw.single}, d_raw = {w->d_raw, raw.row, raw.col, raw.single};
+    if (s->direct_out && d.single == raw.single) {
+        d_raw = d;
+    } else {
+        eval_for_decoder(s, n, encoded, raw, w);
+        convert_vjp(s, s->decoder, n, raw, d, d_raw);
+    }
+    if (s->direct_in && in.single == raw.single) {
+        run_network(s, SG_NET_VJP, n, encoded, d_raw, out, w->network);
+        return;
+    }
+    run_network(s, SG_NET_VJP, n, encoded, d_raw, d_encoded, w->network);
+    convert_vjp(s, s->encoder, n, in, d_encoded, out);
+}
+
+/* At most ROWS rows. */
+static sg_status run_block(const sg_surrogate *s, sg_net_task task, size_t n, table in, table d, table out, const space *w,
+                           sg_guard *guard, uint8_t *row_flags)
+{
+    int     single    = s->bits == 32, fused = sg_net_is_fused(s->network);
+    size_t  n_outside = 0;
+    uint8_t flags[ROWS];
+    table   encoded = {w->encoded, fused ? 1 : (ptrdiff_t)s->n_encoded, fused ? ROWS : 1, single};
+    table   raw     = {w->raw, (ptrdiff_t)s->n_raw, 1, single};
     /* An input block of the network's precision that needs no encoding is read where it is. */
     if (s->direct_in && in.single == single)
         encoded = in;
     else
         convert(s, s->encoder, n, in, encoded);
-
-    uint8_t flags[ROWS];
     if (guard) {
-        double square[ROWS];
-        check_box(s, n, in, flags, guard);
-        if (s->rank) {
-            distances(s, n, encoded, w, square);
-            double limit = s->domain->max_distance * s->domain->max_distance;
-            for (size_t i = 0; i < n; i++)
-                if (!(flags[i] & SG_OUTSIDE_NOT_FINITE) && !(square[i] <= limit))
-                    flags[i] |= SG_OUTSIDE_DENSITY;
-        }
-        n_outside = note_rows(s, n, in, flags, square, guard);
-        guard->n_rows += n;
+        SG_TRY(check_block(s, n, in, encoded, w, guard, flags, &n_outside));
         if (row_flags)
             memcpy(row_flags, flags, n);
-        if (n_outside && guard->policy == SG_GUARD_STOP)
-            return sg_guard_explain(s, guard, NULL);
     }
-
-    if (s->direct_out && out.single == single) {
-        run_plan(s->network, n, encoded, out, w->network);
-    } else {
-        table raw = {w->raw, (ptrdiff_t)s->n_raw, 1, single};
-        run_plan(s->network, n, encoded, raw, w->network);
-        convert(s, s->decoder, n, raw, out);
-    }
+    if (task == SG_NET_EVAL)
+        eval_encoded(s, n, encoded, raw, out, w);
+    else if (task == SG_NET_JVP)
+        jvp_encoded(s, n, in, d, out, encoded, raw, w);
+    else
+        vjp_encoded(s, n, in, d, out, encoded, raw, w);
     if (n_outside && guard->policy == SG_GUARD_FALLBACK)
-        return fall_back(s, n, in, out, flags, w, guard);
+        return fall_back(s, task, n, in, d, out, flags, w, guard);
     return SG_OK;
 }
 
-static sg_status eval(const sg_surrogate *s, size_t n, table in, table out, void *workspace, sg_guard *guard)
+/* --------------------------------------------------------------------------------------------- whole calls */
+
+/* All rows in the calling thread; the calls are not counted here. */
+static sg_status run_rows(const sg_surrogate *s, sg_net_task task, size_t n, table in, table d, table out, char *workspace,
+                          sg_guard *guard)
 {
-    if (!s || !workspace || (n && (!in.data || !out.data)))
-        return SG_ERR_VALUE;
-    if (guard && guard->policy == SG_GUARD_FALLBACK && !guard->fallback)
-        return SG_ERR_VALUE;
-    if (!s->domain) {
-        if (guard && guard->row_flags)
+    if (guard && (!s->domain || guard->policy == SG_GUARD_UNCHECKED)) {
+        if (guard->row_flags)
             memset(guard->row_flags, 0, n);
-        if (guard)
-            guard->n_rows += n;
+        guard->n_rows += n;
         guard = NULL;
     }
     space w;
-    char *base = (char *)sg_round_up((uintptr_t)workspace, SG_ALIGNMENT);
-    lay_out(s, base, &w);
+    lay_out(s, task != SG_NET_EVAL, workspace, &w);
     if (!guard && s->direct_in && s->direct_out && in.single == out.single && in.single == (s->bits == 32)) {
-        run_plan(s->network, n, in, out, w.network);
+        run_network(s, task, n, in, d, out, w.network);
         return SG_OK;
     }
     for (size_t row = 0; row < n; row += ROWS) {
-        size_t rows      = n - row < ROWS ? n - row : ROWS;
-        table  block_in  = {table_row(in, row), in.row, in.col, in.single};
-        table  block_out = {table_row(out, row), out.row, out.col, out.single};
-        SG_TRY(eval_block(s, rows, block_in, block_out, &w, guard,
-                          guard && guard->row_flags ? guard->row_flags + row : NULL));
+        size_t rows = n - row < ROWS ? n - row : ROWS;
+        SG_TRY(run_block(s, task, rows, table_from(in, row), d.data ? table_from(d, row) : d, table_from(out, row), &w, guard,
+                         guard && guard->row_flags ? guard->row_flags + row : NULL));
     }
     return SG_OK;
 }
 
-sg_status sg_surrogate_eval_f64(const sg_surrogate *surrogate, size_t n, const double *in, ptrdiff_t in_row,
-                                ptrdiff_t in_col, double *out, ptrdiff_t out_row, ptrdiff_t out_col,
-                                void *workspace, sg_guard *guard)
+static sg_status check_call(const sg_surrogate *s, const sg_surrogate_job *job)
 {
-    return eval(surrogate, n, (table){(char *)in, in_row, in_col, 0},
-                (table){(char *)out, out_row, out_col, 0}, workspace, guard);
+    if (!s || !job->workspace || (job->n && (!job->in.data || !job->out.data || (job->task != SG_NET_EVAL && !job->d.data))))
+        return SG_ERR_VALUE;
+    if (job->guard && job->guard->policy == SG_GUARD_FALLBACK && !has_fallback(job->guard, job->task))
+        return SG_ERR_VALUE;
+    return SG_OK;
 }
 
-sg_status sg_surrogate_eval_f32(const sg_surrogate *surrogate, size_t n, const float *in, ptrdiff_t in_row,
-                                ptrdiff_t in_col, float *out, ptrdiff_t out_row, ptrdiff_t out_col,
-                                void *workspace, sg_guard *guard)
+static char *aligned(void *workspace) { return (char *)sg_round_up((uintptr_t)workspace, SG_ALIGNMENT); }
+
+static sg_status run_here(const sg_surrogate *s, const sg_surrogate_job *job)
 {
-    return eval(surrogate, n, (table){(char *)in, in_row, in_col, 1},
-                (table){(char *)out, out_row, out_col, 1}, workspace, guard);
+    SG_TRY(check_call(s, job));
+    if (job->guard)
+        job->guard->n_calls++;
+    return run_rows(s, job->task, job->n, job->in, job->d, job->out, aligned(job->workspace), job->guard);
 }
+
+/* A call over threads: rows go out in chunks, each looked at by a guard of its own. */
+#define CHUNK ((size_t)16 * ROWS) /* some hundred microseconds of work */
+
+/* What a thread has seen; first_row counts from the start of the call. */
+typedef struct tally {
+    sg_guard  guard;
+    size_t   *outside_of_input; /* (n_in) or NULL */
+} tally;
+
+typedef struct threads_call {
+    const sg_surrogate     *surrogate;
+    const sg_surrogate_job *job;
+    char                   *workspace;
+    size_t                  workspace_bytes;
+    tally                  *tally;  /* per thread; NULL without a guard */
+    pthread_mutex_t         lock;   /* held while the fallback runs */
+} threads_call;
+
+static int locked_fallback(size_t n, const double *in, double *out, void *context)
+{
+    threads_call *call = context;
+    pthread_mutex_lock(&call->lock);
+    int failed = call->job->guard->fallback(n, in, out, call->job->guard->fallback_context);
+    pthread_mutex_unlock(&call->lock);
+    return failed;
+}
+
+/* Adds counts; the caller takes care of the first row. */
+static void add_counts(sg_guard *total, const sg_guard *part)
+{
+    total->n_calls += part->n_calls;
+    total->n_rows += part->n_rows;
+    total->n_outside += part->n_outside;
+    total->n_box += part->n_box;
+    total->n_density += part->n_density;
+    total->n_not_finite += part->n_not_finite;
+    total->n_fallback += part->n_fallback;
+}
+
+static void take_first(sg_guard *total, const sg_guard *part, size_t first_row)
+{
+    total->first_row   = first_row;
+    total->first_input = part->first_input;
+    total->first_value = part->first_value;
+    total->first_flags = part->first_flags;
+}
+
+void sg_guard_merge(sg_guard *total, const sg_guard *part)
+{
+    if (!total->first_flags && part->first_flags)
+        take_first(total, part, total->n_rows + part->first_row);
+    add_counts(total, part);
+}
+
+static int run_chunk(void *context, size_t chunk, int thread)
+{
+    threads_call           *call = context;
+    const sg_surrogate_job *job  = call->job;
+    if (job->poll && thread == 0 && chunk > 0 && sg_poll_due(job->poll, (double)chunk, 0))
+        return SG_ERR_INTERRUPTED;
+    const size_t row = chunk * CHUNK, n = job->n - row < CHUNK ? job->n - row : CHUNK;
+    sg_guard     guard;
+    if (job->guard) {
+        sg_guard_init(&guard);
+        guard.policy           = job->guard->policy;
+        guard.fallback         = locked_fallback;
+        guard.fallback_context = call;
+        guard.row_flags        = job->guard->row_flags ? job->guard->row_flags + row : NULL;
+        guard.outside_of_input = call->tally[thread].outside_of_input;
+    }
+    sg_status status = run_rows(call->surrogate, job->task, n, table_from(job->in, row), job->d.data ? table_from(job->d, row) : job->d,
+                                table_from(job->out, row), call->workspace + (size_t)thread * call->workspace_bytes,
+                                job->guard ? &guard : NULL);
+    if (job->guard) {
+        sg_guard *seen = &call->tally[thread].guard;
+        if (guard.first_flags && (!seen->first_flags || row + guard.first_row < seen->first_row))
+            take_first(seen, &guard, row + guard.first_row);
+        add_counts(seen, &guard);
+    }
+    return (int)status;
+}
+
+static size_t n_chunks(size_t n) { return n / CHUNK + (n % CHUNK != 0); }
+
+int sg_surrogate_job_threads(size_t n, int num_threads) { return sg_threads_resolve(num_threads, n_chunks(n)); }
+
+static size_t thread_bytes(const sg_surrogate *s, sg_net_task task)
+{
+    return sg_round_up(space_bytes(s, task != SG_NET_EVAL), SG_ALIGNMENT) + sg_round_up(sizeof(tally), SG_ALIGNMENT) +
+           sg_round_up(s->n_in * sizeof(size_t), SG_ALIGNMENT);
+}
+
+size_t sg_surrogate_job_bytes(const sg_surrogate *s, sg_net_task task, int num_threads)
+{
+    return sg_size_mul((size_t)num_threads, thread_bytes(s, task)) + SG_ALIGNMENT;
+}
+
+sg_status sg_surrogate_run(const sg_surrogate *s, const sg_surrogate_job *job, int num_threads)
+{
+    SG_TRY(check_call(s, job));
+    if (job->task != SG_NET_EVAL && job->guard && job->guard->policy == SG_GUARD_FALLBACK)
+        return SG_ERR_UNSUPPORTED;
+    sg_guard    *guard     = job->guard;
+    const int    n_threads = sg_surrogate_job_threads(job->n, num_threads);
+    const size_t bytes     = sg_round_up(space_bytes(s, job->task != SG_NET_EVAL), SG_ALIGNMENT);
+    threads_call call      = {s, job, aligned(job->workspace), bytes, NULL, PTHREAD_MUTEX_INITIALIZER};
+    char        *at        = call.workspace + bytes * (size_t)n_threads;
+    if (guard) {
+        call.tally = (tally *)at;
+        at += sg_round_up((size_t)n_threads * sizeof(tally), SG_ALIGNMENT);
+        for (int t = 0; t < n_threads; t++) {
+            sg_guard_init(&call.tally[t].guard);
+            call.tally[t].outside_of_input = NULL;
+            if (!guard->outside_of_input)
+                continue;
+            call.tally[t].outside_of_input = (size_t *)at + (size_t)t * s->n_in;
+            memset(call.tally[t].outside_of_input, 0, s->n_in * sizeof(size_t));
+        }
+    }
+    sg_status status = (sg_status)sg_threads_blocks(n_chunks(job->n), n_threads, run_chunk, &call);
+    if (!guard)
+        return status;
+    tally *all = call.tally; /* of all threads, in the first one */
+    for (int t = 1; t < n_threads; t++) {
+        const sg_guard *part = &call.tally[t].guard;
+        if (part->first_flags && (!all->guard.first_flags || part->first_row < all->guard.first_row))
+            take_first(&all->guard, part, part->first_row);
+        add_counts(&all->guard, part);
+    }
+    all->guard.n_calls = 1;
+    sg_guard_merge(guard, &all->guard);
+    for (int t = 0; guard->outside_of_input && t < n_threads; t++)
+        for (size_t j = 0; j < s->n_in; j++)
+            guard->outside_of_input[j] += call.tally[t].outside_of_input[j];
+    return status;
+}
+
+/* ---------------------------------------------------------------------------------------- the C interface */
+
+#define DEFINE_CALLS(bits, real, is_single)                                                                                     \
+    sg_status sg_surrogate_eval_f##bits(const sg_surrogate *surrogate, size_t n, const real *in, ptrdiff_t in_row,              \
+                                        ptrdiff_t in_col, real *out, ptrdiff_t out_row, ptrdiff_t out_col, void *workspace,     \
+                                        sg_guard *guard)                                                                        \
+    {                                                                                                                           \
+        return run_here(surrogate, &(sg_surrogate_job){.task      = SG_NET_EVAL,                                                \
+                                                       .n         = n,                                                          \
+                                                       .in        = {(real *)(uintptr_t)in, in_row, in_col, is_single},         \
+                                                       .out       = {out, out_row, out_col, is_single},                         \
+                                                       .workspace = workspace,                                                  \
+                                                       .guard     = guard});                                                    \
+    }                                                                                                                           \
+    sg_status sg_surrogate_eval_threads_f##bits(const sg_surrogate *surrogate, size_t n, const real *in, ptrdiff_t in_row,      \
+                                                ptrdiff_t in_col, real *out, ptrdiff_t out_row, ptrdiff_t out_col,              \
+                                                int num_threads, void *workspace, sg_guard *guard)                              \
+    {                                                                                                                           \
+        if (num_threads < 1)                                                                                                    \
+            return SG_ERR_VALUE;                                                                                                \
+        return sg_surrogate_run(surrogate, &(sg_surrogate_job){.task      = SG_NET_EVAL,                                        \
+                                                               .n         = n,                                                  \
+                                                               .in        = {(real *)(uintptr_t)in, in_row, in_col, is_single}, \
+                                                               .out       = {out, out_row, out_col, is_single},                 \
+                                                               .workspace = workspace,                                          \
+                                                               .guard     = guard},                                             \
+                                num_threads);                                                                                   \
+    }                                                                                                                           \
+    sg_status sg_surrogate_jvp_f##bits(const sg_surrogate *surrogate, size_t n, const real *in, ptrdiff_t in_row,               \
+                                       ptrdiff_t in_col, const real *d_in, ptrdiff_t d_in_row, ptrdiff_t d_in_col, real *d_out, \
+                                       ptrdiff_t d_out_row, ptrdiff_t d_out_col, void *workspace, sg_guard *guard)              \
+    {                                                                                                                           \
+        return run_here(surrogate, &(sg_surrogate_job){.task      = SG_NET_JVP,                                                 \
+                                                       .n         = n,                                                          \
+                                                       .in        = {(real *)(uintptr_t)in, in_row, in_col, is_single},         \
+                                                       .d         = {(real *)(uintptr_t)d_in, d_in_row, d_in_col, is_single},   \
+                                                       .out       = {d_out, d_out_row, d_out_col, is_single},                   \
+                                                       .workspace = workspace,                                                  \
+                                                       .guard     = guard});                                                    \
+    }                                                                                                                           \
+    sg_status sg_surrogate_vjp_f##bits(const sg_surrogate *surrogate, size_t n, const real *in, ptrdiff_t in_row,               \
+                                       ptrdiff_t in_col, const real *d_out, ptrdiff_t d_out_row, ptrdiff_t d_out_col,           \
+                                       real *d_in, ptrdiff_t d_in_row, ptrdiff_t d_in_col, void *workspace, sg_guard *guard)    \
+    {                                                                                                                           \
+        return run_here(surrogate, &(sg_surrogate_job){.task      = SG_NET_VJP,                                                 \
+                                                       .n         = n,                                                          \
+                                                       .in        = {(real *)(uintptr_t)in, in_row, in_col, is_single},         \
+                                                       .d         = {(real *)(uintptr_t)d_out, d_out_row, d_out_col, is_single}, \
+                                                       .out       = {d_in, d_in_row, d_in_col, is_single},                      \
+                                                       .workspace = workspace,                                                  \
+                                                       .guard     = guard});                                                    \
+    }
+DEFINE_CALLS(64, double, 0)
+DEFINE_CALLS(32, float, 1)
 
 sg_status sg_surrogate_eval(const sg_surrogate *surrogate, size_t n, const double *in, ptrdiff_t in_stride,
                             double *out, ptrdiff_t out_stride, void *workspace, sg_guard *guard)
 {
     return sg_surrogate_eval_f64(surrogate, n, in, in_stride, 1, out, out_stride, 1, workspace, guard);
 }
+
+size_t sg_surrogate_threads_workspace_bytes(const sg_surrogate *s, int num_threads)
+{
+    return sg_surrogate_job_bytes(s, SG_NET_EVAL, num_threads > 0 ? num_threads : 1);
+}
+
+int sg_surrogate_max_threads(void) { return sg_threads_resolve(0, SIZE_MAX); }
 
 sg_status sg_surrogate_distance_f64(const sg_surrogate *s, size_t n, const double *in, ptrdiff_t in_row,
                                     ptrdiff_t in_col, double *distance, void *workspace, sg_error *error)
@@ -727,8 +643,7 @@ sg_status sg_surrogate_distance_f64(const sg_surrogate *s, size_t n, const doubl
         return sg_fail(error, SG_ERR_VALUE, "surrogate",
                        "it has no training density to measure distances to");
     space w;
-    char *base = (char *)sg_round_up((uintptr_t)workspace, SG_ALIGNMENT);
-    lay_out(s, base, &w);
+    lay_out(s, 0, aligned(workspace), &w);
     table all = {(char *)in, in_row, in_col, 0}, encoded = {w.encoded, 1, ROWS, s->bits == 32};
     for (size_t row = 0; row < n; row += ROWS) {
         size_t rows = n - row < ROWS ? n - row : ROWS;

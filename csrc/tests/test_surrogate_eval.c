@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The C interface of a surrogate: evaluation allocates nothing, strides, guard counts, stop, fallback, bad
- * arguments. */
+/* The C interface of a surrogate: evaluation and derivatives allocate nothing, strides, guard counts, stop, fallback, threads,
+ * bad arguments. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +72,131 @@ static int broken(size_t n, const double *in, double *out, void *context)
 
 #define N 1000
 
+/* d_out = J d with J = ((2 / a, 3), (0, 2 (1 + b))). */
+static int law_jvp(size_t n, const double *in, const double *d, double *result, void *context)
+{
+    (*(size_t *)context) += n;
+    result[0] = 2 / in[0] * d[0] + 3 * d[1];
+    result[1] = 2 * (1 + in[1]) * d[1];
+    return 0;
+}
+
+static int law_vjp(size_t n, const double *in, const double *d, double *result, void *context)
+{
+    (*(size_t *)context) += n;
+    result[0] = 2 / in[0] * d[0];
+    result[1] = 3 * d[0] + 2 * (1 + in[1]) * d[1];
+    return 0;
+}
+
+/* in: N rows inside the domain, but for row 3 beyond the range of b. */
+static void check_derivatives(const sg_surrogate *s, const double *in, void *workspace)
+{
+    static double d[2 * N], tangent[2 * N], adjoint[2 * N], other[2 * N];
+    size_t        calls = 0;
+    for (size_t i = 0; i < 2 * N; i++)
+        d[i] = cos((double)i);
+    sg_guard guard;
+    sg_guard_init(&guard);
+    CHECK(sg_surrogate_jvp_f64(s, N, in, 2, 1, d, 2, 1, tangent, 2, 1, workspace, &guard) == SG_OK);
+    CHECK(sg_surrogate_vjp_f64(s, N, in, 2, 1, d, 2, 1, adjoint, 2, 1, workspace, &guard) == SG_OK);
+    CHECK(guard.n_calls == 2 && guard.n_rows == 2 * N && guard.n_outside == 2 && guard.first_row == 3);
+    double worst = 0;
+    for (size_t i = 0; i < N; i++) {
+        double t[2], a[2];
+        law_jvp(1, in + 2 * i, d + 2 * i, t, &calls);
+        law_vjp(1, in + 2 * i, d + 2 * i, a, &calls);
+        for (int j = 0; j < 2; j++)
+            worst = fmax(worst, fmax(fabs(tangent[2 * i + j] - t[j]), fabs(adjoint[2 * i + j] - a[j])));
+    }
+    CHECK(worst < 4 * 6e-8 * 5); /* float network: 4 roundings of values up to 5 */
+
+    /* Strides do not change the bits; Fortran order in, every second row out. */
+    static double in_f[2 * N], d_f[2 * N], wide[4 * N];
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j < 2; j++)
+            in_f[j * N + i] = in[2 * i + j], d_f[j * N + i] = d[2 * i + j];
+    CHECK(sg_surrogate_jvp_f64(s, N, in_f, 1, N, d_f, 1, N, wide, 4, 1, workspace, NULL) == SG_OK);
+    for (size_t i = 0; i < N; i++)
+        CHECK(memcmp(wide + 4 * i, tangent + 2 * i, 2 * sizeof *wide) == 0);
+    CHECK(sg_surrogate_vjp_f64(s, N, in_f, 1, N, d_f, 1, N, wide, 1, N, workspace, NULL) == SG_OK);
+    for (size_t i = 0; i < N; i++)
+        CHECK(wide[i] == adjoint[2 * i] && wide[N + i] == adjoint[2 * i + 1]);
+
+    /* A row outside stops, or gets its derivative from the kernel's. */
+    guard.policy = SG_GUARD_STOP;
+    CHECK(sg_surrogate_jvp_f64(s, N, in, 2, 1, d, 2, 1, other, 2, 1, workspace, &guard) == SG_ERR_DOMAIN);
+    sg_guard_init(&guard);
+    guard.policy           = SG_GUARD_FALLBACK;
+    guard.fallback_context = &calls;
+    CHECK(sg_surrogate_jvp_f64(s, N, in, 2, 1, d, 2, 1, other, 2, 1, workspace, &guard) == SG_ERR_VALUE);
+    guard.fallback_jvp = law_jvp;
+    CHECK(sg_surrogate_vjp_f64(s, N, in, 2, 1, d, 2, 1, other, 2, 1, workspace, &guard) == SG_ERR_VALUE);
+    guard.fallback_vjp = law_vjp;
+    calls              = 0;
+    CHECK(sg_surrogate_jvp_f64(s, N, in, 2, 1, d, 2, 1, other, 2, 1, workspace, &guard) == SG_OK);
+    CHECK(other[6] == 2 / in[6] * d[6] + 3 * d[7] && memcmp(other + 8, tangent + 8, (2 * N - 8) * sizeof *other) == 0);
+    CHECK(sg_surrogate_vjp_f64(s, N, in, 2, 1, d, 2, 1, other, 2, 1, workspace, &guard) == SG_OK);
+    CHECK(other[6] == 2 / in[6] * d[6] && memcmp(other + 8, adjoint + 8, (2 * N - 8) * sizeof *other) == 0);
+    CHECK(calls == 2 && guard.n_fallback == 2 && guard.n_outside == 2 && guard.n_calls == 2);
+    CHECK(sg_surrogate_jvp_f64(s, 1, in, 2, 1, NULL, 2, 1, other, 2, 1, workspace, NULL) == SG_ERR_VALUE);
+}
+
+/* Many rows on several threads: the bits, counts and fallbacks of one thread. */
+static void check_threads(const sg_surrogate *s)
+{
+    enum { ROWS = 20 * N, THREADS = 3 };
+    double  *in = malloc(2 * ROWS * sizeof *in), *one = malloc(2 * ROWS * sizeof *one), *many = malloc(2 * ROWS * sizeof *many);
+    uint8_t *flags = malloc(2 * ROWS);
+    size_t   calls = 0, per_input[4] = {0};
+    void    *workspace = malloc(sg_surrogate_threads_workspace_bytes(s, THREADS));
+    for (size_t i = 0; i < ROWS; i++) {
+        in[2 * i]     = 1 + 9.0 * (double)i / ROWS;
+        in[2 * i + 1] = i % 777 == 5 ? 1.5 : 0.9 * sin((double)i);
+    }
+    sg_guard guard[2];
+    for (int k = 0; k < 2; k++) {
+        sg_guard_init(&guard[k]);
+        guard[k].policy           = SG_GUARD_FALLBACK;
+        guard[k].fallback         = law;
+        guard[k].fallback_context = &calls;
+        guard[k].row_flags        = flags + k * ROWS;
+        guard[k].outside_of_input = per_input + 2 * k;
+    }
+    CHECK(sg_surrogate_eval_f64(s, ROWS, in, 2, 1, one, 2, 1, workspace, &guard[0]) == SG_OK);
+    CHECK(sg_surrogate_eval_threads_f64(s, ROWS, in, 2, 1, many, 2, 1, THREADS, workspace, &guard[1]) == SG_OK);
+    CHECK(memcmp(one, many, 2 * ROWS * sizeof *one) == 0 && memcmp(flags, flags + ROWS, ROWS) == 0);
+    CHECK(guard[0].n_outside == ROWS / 777 + 1 && calls == 2 * guard[0].n_outside && guard[0].first_row == 5);
+    for (int k = 0; k < 2; k++) {
+        const sg_guard *g = &guard[k];
+        CHECK(g->n_calls == 1 && g->n_rows == ROWS && g->n_outside == guard[0].n_outside && g->n_box == guard[0].n_box &&
+              g->n_density == guard[0].n_density && g->n_fallback == g->n_outside && g->first_row == 5 && g->first_input == 1 &&
+              g->first_value == 1.5 && per_input[2 * k] == 0 && per_input[2 * k + 1] == g->n_outside);
+    }
+    /* Merged guards count the rows of the second one after those of the first. */
+    sg_guard total;
+    sg_guard_init(&total);
+    total.n_rows = 100;
+    sg_guard_merge(&total, &guard[1]);
+    CHECK(total.n_rows == ROWS + 100 && total.first_row == 105 && total.n_calls == 1);
+    /* Counting without checking. */
+    guard[0].policy = SG_GUARD_UNCHECKED;
+    CHECK(sg_surrogate_eval_threads_f64(s, ROWS, in, 2, 1, many, 2, 1, THREADS, workspace, &guard[0]) == SG_OK);
+    CHECK(guard[0].n_rows == 2 * ROWS && guard[0].n_calls == 2 && guard[0].n_outside == ROWS / 777 + 1);
+    guard[1].policy = SG_GUARD_STOP;
+    sg_guard_init(&guard[0]);
+    guard[0].policy = SG_GUARD_STOP;
+    CHECK(sg_surrogate_eval_threads_f64(s, ROWS, in, 2, 1, many, 2, 1, THREADS, workspace, &guard[0]) == SG_ERR_DOMAIN);
+    CHECK(guard[0].first_row == 5);
+    CHECK(sg_surrogate_eval_threads_f64(s, ROWS, in, 2, 1, many, 2, 1, 0, workspace, NULL) == SG_ERR_VALUE);
+    CHECK(sg_surrogate_max_threads() >= 1);
+    free(in);
+    free(one);
+    free(many);
+    free(flags);
+    free(workspace);
+}
+
 int main(void)
 {
     sg_container *file = contents();
@@ -88,7 +213,7 @@ int main(void)
         in_f32[i]     = (float)in[2 * i]; /* Fortran order */
         in_f32[N + i] = (float)in[2 * i + 1];
     }
-    void *workspace = malloc(sg_surrogate_workspace_bytes(s) + 1);
+    void *workspace = malloc(sg_surrogate_derivative_workspace_bytes(s) + 1);
 
     /* From here on any allocation fails. An odd address: the workspace needs no alignment. */
     sg_memory_fail_after(0, 1);
@@ -164,8 +289,14 @@ int main(void)
     guard.policy = SG_GUARD_STOP;
     CHECK(sg_surrogate_eval(s, N - 4, in + 8, 2, other, 2, workspace, &guard) == SG_ERR_NOT_FINITE &&
           guard.first_row == 1);
-    memcpy(in + 6, save, 4 * sizeof *in);
+    memcpy(in + 6, save, 2 * sizeof *in);
+    memcpy(in + 10, save + 2, 2 * sizeof *in);
     memcpy(in + 1400, save + 4, 2 * sizeof *in);
+
+    in[7] = 1.5;
+    check_derivatives(s, in, workspace);
+    in[7] = save[1];
+    check_threads(s);
 
     /* Wrong use. */
     CHECK(sg_surrogate_eval(NULL, 1, in, 2, other, 2, workspace, NULL) == SG_ERR_VALUE);

@@ -111,13 +111,15 @@ class CGuard(ctypes.Structure):
         [
             ("policy", ctypes.c_int),
             ("fallback", KERNEL_TYPE),
+            ("fallback_jvp", ctypes.c_void_p),
+            ("fallback_vjp", ctypes.c_void_p),
             ("fallback_context", ctypes.c_void_p),
             ("row_flags", ctypes.c_void_p),
             ("outside_of_input", ctypes.c_void_p),
         ]
         + [
             (n, ctypes.c_size_t)
-            for n in ("n_rows", "n_outside", "n_box", "n_density", "n_not_finite", "n_fallback", "first_row")
+            for n in ("n_calls", "n_rows", "n_outside", "n_box", "n_density", "n_not_finite", "n_fallback", "first_row")
         ]
         + [("first_input", ctypes.c_ssize_t), ("first_value", ctypes.c_double), ("first_flags", ctypes.c_int)]
     )
