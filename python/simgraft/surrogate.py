@@ -757,6 +757,32 @@ class Surrogate:
         _core.container_write(path, KIND, VERSION, self._entries(self._layers))
         logger.info("surrogate of %s saved as %s", self.kernel.name, path)
 
+    def export_c(self, path, **options):
+        """Write the surrogate as one C99 file that needs libm only; :func:`simgraft.interop.to_c`.
+
+        Parameters
+        ----------
+        path : str or path
+        **options
+            name, test_rows.
+        """
+        from simgraft import interop
+
+        interop.to_c(self, path, **options)
+
+    def export_onnx(self, path, **options):
+        """Write the surrogate as an ONNX model, encoder and decoder inside; :func:`simgraft.interop.to_onnx`.
+
+        Parameters
+        ----------
+        path : str or path
+        **options
+            dtype, by_name.
+        """
+        from simgraft import interop
+
+        interop.to_onnx(self, path, **options)
+
     @classmethod
     def load(cls, path, kernel=None):
         """Open a surrogate file.

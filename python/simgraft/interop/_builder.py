@@ -1,0 +1,489 @@
+"""Networks from graphs that were written elsewhere, where axes may lie otherwise.
+
+A :class:`Tensor` is a value of the foreign graph: it knows its foreign shape, and which axis of it each axis of our
+value is. Our values lie row by row with the channels last, so an image (N, C, H, W) of ONNX or PyTorch is a row of
+shape (H, W, C); transpositions, squeezed axes and the order of flattened images are kept track of here, and
+a ``permute`` layer is placed only where the order of the elements matters.
+"""
+
+import math
+
+import numpy as np
+
+from simgraft import _core
+from simgraft.nn.network import Network
+
+BATCH = 1099511627791  # stands for the number of rows in foreign shapes; no axis is as long
+
+TABLE = {entry["name"]: entry for entry in _core.nn_ops()}
+ACTIVATIONS = tuple(next(a for a in TABLE["activation"]["attributes"] if a["name"] == "activation")["choices"])
+
+
+class UnsupportedError(ValueError):
+    """A layer, operator or option that has no counterpart here; the message names it."""
+
+
+class Node:
+    """A layer of the network in the making."""
+
+    def __init__(self, op, inputs=(), attributes=None, parameters=None):
+        self.op, self.inputs = op, list(inputs)
+        self.attributes, self.parameters = dict(attributes or {}), dict(parameters or {})
+
+
+class Tensor:
+    """A value of the foreign graph.
+
+    Parameters
+    ----------
+    node : Node
+    shape : tuple of int
+        Foreign shape, BATCH for the number of rows.
+    axes : tuple of int or None
+        Foreign axis of each axis of our value, the rows first; None for an axis of length 1 that the foreign
+        value does not have. Foreign axes of length 1 may be left out.
+    """
+
+    def __init__(self, node, shape, axes):
+        self.node, self.shape, self.axes = node, tuple(shape), tuple(axes)
+
+    @property
+    def own_shape(self):
+        return tuple(1 if a is None else self.shape[a] for a in self.axes[1:])
+
+    @property
+    def size(self):
+        return math.prod(self.own_shape)
+
+    @property
+    def rows(self):
+        """The foreign axis of the rows."""
+        return self.axes[0]
+
+    def shown(self):
+        return "(" + ", ".join("N" if n == BATCH else str(n) for n in self.shape) + ")"
+
+
+class Flat(Tensor):
+    """A flattened value (N, n) whose elements are still in the order of ``inner``, until somebody asks for ``node``."""
+
+    def __init__(self, builder, inner):
+        self.builder, self.inner, self._node = builder, inner, None
+        self.shape, self.axes = (BATCH, inner.size), (0, 1)
+
+    @property
+    def node(self):
+        if self._node is None:
+            wanted = [a for a in range(len(self.inner.shape)) if a != self.inner.rows]
+            self._node = self.builder.reshaped(self.builder.arranged(self.inner, wanted), self.inner.size)
+        return self._node
+
+    def order(self):
+        """Foreign position of each element of the inner value in its own order."""
+        inner = self.inner
+        others = [a for a in range(len(inner.shape)) if a != inner.rows]
+        grid = np.arange(inner.size).reshape([inner.shape[a] for a in others])
+        own = [a for a in inner.axes[1:] if a is not None]
+        left = [a for a in others if a not in own]
+        return grid.transpose([others.index(a) for a in own + left]).ravel()
+
+
+class Builder:
+    """Layers placed one after the other; :meth:`network` joins them.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    last : bool
+        Whether inputs of rank 3 and more are taken as channels first, (N, C, ...), and turned to channels last.
+    """
+
+    def __init__(self, dtype="float32", last=False):
+        self.dtype, self.last = np.dtype(dtype), last
+        self.inputs, self.n_permute = [], 0
+
+    # -------------------------------------------------------------------------------------------------- checks
+
+    def need(self, op):
+        """UnsupportedError if the operator table has no such layer."""
+        if op not in TABLE:
+            raise UnsupportedError(f"needs the layer '{op}', which simgraft does not have")
+
+    def array(self, value, what):
+        """A parameter array in the precision of the network."""
+        value = np.asarray(value)
+        if value.dtype.kind not in "fiu":
+            raise UnsupportedError(f"{what} has type {value.dtype}; supported are float32 and float64")
+        return np.array(value, dtype=self.dtype)
+
+    # ------------------------------------------------------------------------------------------------- moving
+
+    def input(self, shape):
+        """An input of the foreign graph; shape has BATCH for the rows."""
+        rows = shape.index(BATCH)
+        others = [a for a in range(len(shape)) if a != rows]
+        if self.last and len(others) >= 2:
+            others = others[1:] + others[:1]
+        node = Node("input", attributes={"shape": tuple(shape[a] for a in others) or (1,)})
+        self.inputs.append(node)
+        return Tensor(node, shape, (rows, *others) if others else (rows, None))
+
+    def reshaped(self, node, *shape):
+        """node with another shape per row."""
+        self.need("reshape")
+        return Node("reshape", [node], {"shape": tuple(shape)})
+
+    def arranged(self, t, wanted, shape=None):
+        """Node of t whose axes are the foreign axes ``wanted`` in this order (the rows come first anyway).
+
+        Foreign axes that are left out must have length 1.
+        """
+        own = [a for a in t.axes[1:] if a is not None and t.shape[a] != 1]
+        node, at = t.node, t.own_shape
+        kept = [a for a in wanted if t.shape[a] != 1]
+        if sorted(kept) != sorted(own):
+            raise UnsupportedError(f"axes {wanted} of a value of shape {t.shown()}")
+        if kept != own:
+            self.need("permute")
+            full = [a if a is not None else -1 - i for i, a in enumerate(t.axes[1:])]
+            rest = [a for a in full if a not in kept]
+            axes = [full.index(a) for a in kept + rest]
+            node, at = Node("permute", [node], {"axes": tuple(axes)}), tuple(at[i] for i in axes)
+            self.n_permute += 1
+        target = tuple(t.shape[a] for a in wanted) or (1,)
+        return node if at == target else self.reshaped(node, *target)
+
+    def standard(self, t):
+        """t with its axes in the foreign order."""
+        wanted = [a for a in range(len(t.shape)) if a != t.rows]
+        if list(t.axes[1:]) == wanted:
+            return t
+        return Tensor(self.arranged(t, wanted), t.shape, (t.rows, *(wanted or [None])))
+
+    def with_last(self, t, axis):
+        """t with the foreign ``axis`` as its channels."""
+        axis %= len(t.shape)
+        if axis == t.rows:
+            raise UnsupportedError(f"axis {axis} of a value of shape {t.shown()} counts the rows")
+        if t.axes[-1] == axis:
+            return t
+        wanted = [a for a in t.axes[1:] if a is not None and a != axis] + [axis]
+        return Tensor(self.arranged(t, wanted), t.shape, (t.rows, *wanted))
+
+    def channels_last(self, t, what):
+        """t, foreign (N, C, ...), with axes (N, ..., C)."""
+        if t.rows != 0 or len(t.shape) < 3:
+            raise UnsupportedError(f"{what} of a value of shape {t.shown()}; expected (N, channels, ...)")
+        wanted = [*range(2, len(t.shape)), 1]
+        if list(t.axes[1:]) == wanted:
+            return t
+        return Tensor(self.arranged(t, wanted), t.shape, (0, *wanted))
+
+    def transpose(self, t, order):
+        """Foreign transposition: axis i of the result is axis order[i]."""
+        where = {a: i for i, a in enumerate(order)}
+        t = self.settled(t)
+        return Tensor(t.node, [t.shape[a] for a in order], [None if a is None else where[a] for a in t.axes])
+
+    def settled(self, t):
+        return Tensor(t.node, t.shape, t.axes)
+
+    def squeeze(self, t, axes):
+        """Foreign axes of length 1 are left away."""
+        axes = {a % len(t.shape) for a in axes}
+        for a in axes:
+            if t.shape[a] != 1:
+                raise UnsupportedError(f"axis {a} of a value of shape {t.shown()} is not of length 1")
+        left = [a for a in range(len(t.shape)) if a not in axes]
+        return Tensor(t.node, [t.shape[a] for a in left], [left.index(a) if a in left else None for a in t.axes])
+
+    def unsqueeze(self, t, axes):
+        """Foreign axes of length 1 are put in, at their places in the result."""
+        rank = len(t.shape) + len(axes)
+        axes = {a % rank for a in axes}
+        old = [a for a in range(rank) if a not in axes]
+        shape = [1] * rank
+        for a, n in zip(old, t.shape):
+            shape[a] = n
+        return Tensor(t.node, shape, [None if a is None else old[a] for a in t.axes])
+
+    def reshape(self, t, shape):
+        """Foreign reshape; in shape one entry may be -1, and one must be the number of rows."""
+        shape = [int(n) for n in shape]
+        if shape.count(-1) == 1:
+            known = math.prod(n for n in shape if n not in (-1, BATCH))
+            if BATCH not in shape:
+                if known != t.size:
+                    raise UnsupportedError(f"a value of shape {t.shown()} cannot be reshaped to {shape}: rows get mixed")
+                shape[shape.index(-1)] = BATCH
+            else:
+                if known == 0 or t.size % known:
+                    raise UnsupportedError(f"a value of shape {t.shown()} cannot be reshaped to {shape}")
+                shape[shape.index(-1)] = t.size // known
+        if shape.count(BATCH) != 1 or math.prod(n for n in shape if n != BATCH) != t.size:
+            shown = ["N" if n == BATCH else n for n in shape]
+            raise UnsupportedError(f"a value of shape {t.shown()} cannot be reshaped to {shown}: rows get mixed")
+        if tuple(shape) == t.shape:
+            return t
+        rows = shape.index(BATCH)
+        before = [n for n in t.shape[:t.rows] if n != 1], [n for n in shape[:rows] if n != 1]
+        if before[0] or before[1]:
+            raise UnsupportedError(f"a value of shape {t.shown()} cannot be reshaped across the axis of its rows")
+        if len(shape) == 2 and rows == 0:
+            return Flat(self, t if not isinstance(t, Flat) else t.inner)
+        if isinstance(t, Flat):
+            t = t.inner if t.inner.shape == tuple(shape) else self.settled(t)
+            if t.shape == tuple(shape):
+                return t
+        others = [a for a in range(len(shape)) if a != rows]
+        flat = self.standard(t)
+        return Tensor(self.reshaped(flat.node, *(shape[a] for a in others)), shape, (rows, *others))
+
+    def flatten(self, t):
+        """(N, everything else), in foreign order."""
+        return self.reshape(t, [BATCH, -1])
+
+    # ------------------------------------------------------------------------------------------------- layers
+
+    def layer(self, t, op, attributes=None, parameters=None, shape=None):
+        """A layer with one input that keeps axes; shape: foreign shape of the result, that of t by default."""
+        self.need(op)
+        return Tensor(Node(op, [t.node], attributes, parameters), t.shape if shape is None else shape, t.axes)
+
+    def activation(self, t, name, parameter=None):
+        """A function of every element."""
+        if name not in ACTIVATIONS:
+            raise UnsupportedError(f"the activation {name}; supported are {', '.join(ACTIVATIONS)}")
+        if name == "linear":
+            return t
+        attributes = {"activation": name}
+        if parameter is not None:
+            attributes["parameter"] = float(parameter)
+        if isinstance(t, Flat) and t._node is None:
+            return Flat(self, self.activation(t.inner, name, parameter))
+        return self.layer(t, "activation", attributes)
+
+    def dense(self, t, weight, bias=None):
+        """t @ weight + bias over the last foreign axis; weight (n_in, n_out)."""
+        weight = self.array(weight, "the weight")
+        bias = np.zeros(weight.shape[-1], self.dtype) if bias is None else self.array(bias, "the bias").ravel()
+        if weight.ndim != 2 or len(weight) != t.shape[-1]:
+            raise UnsupportedError(f"weights of shape {weight.shape} for a value of shape {t.shown()}")
+        if bias.size == 1 and weight.shape[1] > 1:
+            bias = np.full(weight.shape[1], bias[0])
+        if bias.shape != weight.shape[1:]:
+            raise UnsupportedError(f"a bias of shape {bias.shape} for {weight.shape[1]} outputs")
+        if isinstance(t, Flat) and t._node is None and len(t.inner.own_shape) > 1:
+            order = t.order()
+            node = t.inner.node
+            if not np.array_equal(order, np.arange(len(order))):
+                weight = np.ascontiguousarray(weight[order])
+            t = Tensor(self.reshaped(node, t.inner.size), t.shape, t.axes)
+        t = self.with_last(self.settled(t), -1)
+        return self.layer(t, "dense", {"units": weight.shape[1]}, {"weight": weight, "bias": bias},
+                          (*t.shape[:-1], weight.shape[1]))
+
+    def _in_order(self, t, constant):
+        """Foreign constant in the order of t's axes: (own axes...), 1 where it is broadcast; None if it does not fit."""
+        constant = np.asarray(constant)
+        if constant.ndim > len(t.shape):
+            lead = constant.shape[:constant.ndim - len(t.shape)]
+            if any(n != 1 for n in lead):
+                return None
+            constant = constant.reshape(constant.shape[len(lead):])
+        constant = constant.reshape((1,) * (len(t.shape) - constant.ndim) + constant.shape)
+        for a, n in enumerate(constant.shape):
+            if n != 1 and (a == t.rows or n != t.shape[a]):
+                return None
+        own = [a for a in t.axes[1:] if a is not None]
+        left = [a for a in range(len(t.shape)) if a not in own]
+        constant = constant.transpose(own + left).reshape([constant.shape[a] for a in own])
+        full = list(constant.shape)
+        for i, a in enumerate(t.axes[1:]):
+            if a is None:
+                full.insert(i, 1)
+        return constant.reshape(full)
+
+    def affine(self, t, scale=None, shift=None):
+        """scale * t + shift with constants that numpy's rules broadcast to t."""
+        t = self.settled(t)
+        parts = []
+        for value, standard in ((scale, 1), (shift, 0)):
+            part = self._in_order(t, self.array(standard if value is None else value, "the constant"))
+            if part is None:
+                raise UnsupportedError(f"a constant of shape {np.shape(value)} with a value of shape {t.shown()}")
+            parts.append(part)
+        if all(math.prod(p.shape[:-1]) == 1 for p in parts):
+            n = t.own_shape[-1]
+            scale, shift = (np.array(np.broadcast_to(p.reshape(-1), (n,))) for p in parts)
+            return self.layer(t, "affine", None, {"scale": scale, "shift": shift})
+        scale, shift = (np.broadcast_to(p, t.own_shape).ravel().copy() for p in parts)
+        flat = self.reshaped(t.node, t.size)
+        node = Node("affine", [flat], None, {"scale": scale, "shift": shift})
+        return Tensor(self.reshaped(node, *t.own_shape), t.shape, t.axes)
+
+    def _alike(self, tensors, what):
+        """The same foreign shapes, axes as the first has them."""
+        first = self.settled(tensors[0])
+        found = [first]
+        for t in tensors[1:]:
+            if t.shape != first.shape:
+                raise UnsupportedError(f"{what} of values of shapes {first.shown()} and {t.shown()}; expected equal ones")
+            t = self.settled(t)
+            if t.axes != first.axes:
+                if None in first.axes:
+                    first = found[0] = self.standard(first)
+                t = Tensor(self.arranged(t, [a for a in first.axes[1:]]), t.shape, first.axes)
+            found.append(t)
+        return found
+
+    def join(self, tensors, op, what):
+        """Elementwise layer of several values of equal shape."""
+        self.need(op)
+        tensors = self._alike(tensors, what)
+        return Tensor(Node(op, [t.node for t in tensors]), tensors[0].shape, tensors[0].axes)
+
+    def concatenate(self, tensors, axis):
+        """Side by side along a foreign axis."""
+        axis %= len(tensors[0].shape)
+        shape = list(tensors[0].shape)
+        shape[axis] = sum(t.shape[axis] for t in tensors)
+        for t in tensors[1:]:
+            if len(t.shape) != len(shape) or any(m != n for a, (m, n) in enumerate(zip(t.shape, shape)) if a != axis):
+                raise UnsupportedError(f"joining values of shapes {tensors[0].shown()} and {t.shown()} along axis {axis}")
+        first = self.with_last(self.settled(tensors[0]), axis)
+        wanted = [a for a in first.axes[1:] if a is not None]
+        nodes = [self.arranged(self.settled(t), wanted) for t in tensors]
+        while len(nodes) > 1:  # the table's limit of inputs
+            most = TABLE["concatenate"]["max_inputs"]
+            nodes = [Node("concatenate", nodes[:most]), *nodes[most:]]
+        return Tensor(nodes[0], shape, (first.rows, *wanted))
+
+    def slice(self, t, axis, start, stop):
+        """Elements start ... stop-1 of a foreign axis."""
+        t, axis = self.settled(t), axis % len(t.shape)
+        if axis == t.rows:
+            raise UnsupportedError(f"a slice of the rows of a value of shape {t.shown()}")
+        n = t.shape[axis]
+        start, stop = (max(0, min(v + n if v < 0 else v, n)) for v in (start, stop))
+        if (start, stop) == (0, n):
+            return t
+        if start >= stop:
+            raise UnsupportedError(f"an empty slice {start}:{stop} of a value of shape {t.shown()}")
+        shape = [*t.shape[:axis], stop - start, *t.shape[axis + 1:]]
+        own = [a for a in t.axes[1:] if a is not None and t.shape[a] != 1]
+        if own and own[0] == axis and own[-1] != axis:  # the outermost axis: one piece of the row
+            inner = t.size // n
+            node = self.reshaped(t.node, t.size)
+            node = Node("slice", [node], {"start": start * inner, "stop": stop * inner})
+            left = [a for a in t.axes[1:] if a is not None]
+            return Tensor(self.reshaped(node, *(shape[a] for a in left)), shape, (t.rows, *left))
+        t = self.with_last(t, axis)
+        return self.layer(t, "slice", {"start": start, "stop": stop}, None, shape)
+
+    # ------------------------------------------------------------------------------------------------ network
+
+    def network(self, outputs):
+        """The network of these results; several lie side by side in the output row."""
+        nodes = [self._output(t) for t in outputs]
+        if len(nodes) > 1:
+            nodes = [n if len(t.own_shape) == 1 else self.reshaped(n, t.size) for n, t in zip(nodes, outputs)]
+            while len(nodes) > 1:
+                most = TABLE["concatenate"]["max_inputs"]
+                nodes = [Node("concatenate", nodes[:most]), *nodes[most:]]
+        output = nodes[0]
+        if output.op == "input":
+            output = Node("activation", [output], {"activation": "linear"})
+        return assemble(self.inputs, output, self.dtype)
+
+    def _output(self, t):
+        return t.node
+
+
+def _sorted(inputs, output):
+    """Nodes in an order in which inputs come first."""
+    done, order = {id(n) for n in inputs}, list(inputs)
+    stack = [(output, False)]
+    while stack:
+        node, ready = stack.pop()
+        if id(node) in done:
+            continue
+        if ready:
+            done.add(id(node))
+            order.append(node)
+            continue
+        stack.append((node, True))
+        stack.extend((n, False) for n in reversed(node.inputs))
+    return order
+
+
+def _fuse(inputs, output):
+    """Shifts into the bias before them, activations into the layer before them, where nobody else reads that layer."""
+    replaced = {}
+
+    def of(node):
+        while id(node) in replaced:
+            node = replaced[id(node)]
+        return node
+
+    order = _sorted(inputs, output)
+    users = {}
+    for node in order:
+        for n in node.inputs:
+            users[id(n)] = users.get(id(n), 0) + 1
+    for node in order:
+        node.inputs = [of(n) for n in node.inputs]
+        before = node.inputs[0] if len(node.inputs) == 1 else None
+        if before is None or users.get(id(before), 0) != 1 or not _is_open(before):
+            continue
+        if node.op == "affine" and "bias" in before.parameters and np.all(node.parameters["scale"] == 1):
+            before.parameters["bias"] = before.parameters["bias"] + node.parameters["shift"]
+        elif node.op == "activation":
+            before.attributes.update(node.attributes)
+        else:
+            continue
+        replaced[id(node)] = before
+        users[id(before)] = users.get(id(node), 0)
+    return of(output)
+
+
+def _is_open(node):
+    """Whether an activation can still go into the node."""
+    takes = any(a["name"] == "activation" for a in TABLE.get(node.op, {"attributes": ()})["attributes"])
+    return takes and node.op != "activation" and node.attributes.get("activation", "linear") == "linear"
+
+
+def assemble(inputs, output, dtype):
+    """Network of nodes with their parameters."""
+    output = _fuse(inputs, output)
+    reached = {id(n) for n in _sorted([], output)}
+    order = _sorted([n for n in inputs if id(n) in reached], output)
+    number = {id(n): i for i, n in enumerate(order)}
+    listed = [(n.op, tuple(number[id(i)] for i in n.inputs), n.attributes) for n in order]
+    graph = _core.Graph(listed)
+    flat = np.zeros(graph.n_parameters, dtype)
+    for node, placed in zip(order, graph.nodes()):
+        for name, offset, shape in placed["parameters"]:
+            value = node.parameters[name]
+            if value.shape != tuple(shape):
+                raise UnsupportedError(f"{name} of shape {value.shape} for the layer {node.op}; expected {tuple(shape)}")
+            flat[offset:offset + value.size] = value.ravel()
+    return Network(listed, flat)
+
+
+def best(build, has_images):
+    """The network of build(last) -> (network, n_permute) that permutes axes less often; last: see :class:`Builder`."""
+    found, problem = None, None
+    for last in (False, True) if has_images else (False,):
+        try:
+            network, n_permute = build(last)
+        except UnsupportedError as error:
+            problem = problem or error
+            continue
+        if found is None or n_permute < found[1]:
+            found = network, n_permute
+        if n_permute == 0:
+            break
+    if found is None:
+        raise problem
+    return found[0]

@@ -1,0 +1,612 @@
+"""Networks from ONNX files."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from simgraft import _core
+from simgraft.interop._builder import ACTIVATIONS, BATCH, TABLE, Builder, Tensor, UnsupportedError, best
+
+OPSETS = (9, 26)
+"""First and last version of the default operator set that is read."""
+
+_GELU_PARTS = 1e-3  # relative: constants of an exported Gelu are rounded to float
+
+
+def from_onnx(source, *, outputs=None):
+    """Network of an ONNX model.
+
+    Parameters
+    ----------
+    source : path-like, bytes or onnx.ModelProto
+    outputs : list of str, optional
+        Which results of the graph the network gives, side by side in its output row; default: all.
+
+    Returns
+    -------
+    Network
+        In the precision of the model's weights (float32 or float64).
+
+    Raises
+    ------
+    ImportError
+        Without the package onnx: ``pip install simgraft[interop]``.
+    FileNotFoundError, simgraft.FileFormatError
+        If the file is missing or no ONNX model.
+    UnsupportedError
+        A ValueError: an operator, attribute or shape that has no counterpart here. The message names node and operator,
+        and what is supported; see :func:`supported_operators`.
+
+    Notes
+    -----
+    Rows are samples: every input has the number of rows as an axis (the first one, or wherever the recurrent
+    operators of ONNX have it). Inputs and outputs lie side by side in rows, each flattened; an input that no output depends on is
+    left out. Images (N, C, H, W) become rows of shape (H, W, C), channels last. A flattened image keeps the order ONNX gives it.
+
+    Examples
+    --------
+    >>> from simgraft import interop, nn
+    >>> network = nn.MLP([16], "tanh").build(3, 2, seed=1)
+    >>> model = interop.to_onnx(network)
+    >>> interop.from_onnx(model).layers[0][0].shape
+    (3, 16)
+    """
+    model = _read(source)
+    importer = _Importer(model, outputs)
+    return best(importer.build, importer.has_images)
+
+
+def supported_operators():
+    """ONNX operators that :func:`from_onnx` reads, with what is asked of them.
+
+    Returns
+    -------
+    dict of str to str
+
+    Examples
+    --------
+    >>> "Gemm" in supported_operators()
+    True
+    """
+    return {name: function.__doc__ for name, function in sorted(OPERATORS.items()) if _available(function)}
+
+
+def _available(function):
+    return all(op in TABLE for op in getattr(function, "needs", ())) and all(
+        kind in ACTIVATIONS for kind in getattr(function, "activations", ()))
+
+
+def _read(source):
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError("reading ONNX needs the package onnx: pip install simgraft[interop]") from error
+    name = "the model"
+    if isinstance(source, onnx.ModelProto):
+        return source
+    try:
+        if isinstance(source, (bytes, bytearray)):
+            model = onnx.load_model_from_string(bytes(source))
+        else:
+            name = str(Path(source))
+            if not Path(source).is_file():
+                raise FileNotFoundError(f"{name}: no such file")
+            model = onnx.load(name)
+        onnx.checker.check_model(model)
+    except (FileNotFoundError, TypeError):
+        raise
+    except Exception as error:  # protobuf and onnx raise many kinds
+        raise _core.FileFormatError(f"{name}: not a valid ONNX model: {_first_line(error)}") from error
+    return model
+
+
+def _first_line(error):
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+class _Node:
+    """A node of the ONNX graph with its attributes; remembers which of them were looked at."""
+
+    def __init__(self, proto, index):
+        import onnx
+
+        self.proto, self.op = proto, proto.op_type
+        self.name = proto.name or f"#{index}"
+        self.inputs, self.outputs = list(proto.input), list(proto.output)
+        self._attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
+        self._seen = set()
+
+    def get(self, name, default=None):
+        self._seen.add(name)
+        value = self._attributes.get(name, default)
+        return value.decode() if isinstance(value, bytes) else value
+
+    def expect(self, name, *allowed):
+        """UnsupportedError unless the attribute has one of the values, the first of which is the default."""
+        value = self.get(name, allowed[0])
+        if value not in allowed:
+            raise UnsupportedError(f"attribute {name} = {value!r}; supported: {', '.join(map(repr, allowed))}")
+        return value
+
+    def check_all_seen(self):
+        left = sorted(set(self._attributes) - self._seen)
+        if left:
+            raise UnsupportedError(f"attribute {left[0]} is not supported")
+
+
+class _Importer:
+    def __init__(self, model, outputs):
+        import onnx
+
+        self.onnx, self.model, graph = onnx, model, model.graph
+        versions = {o.domain: o.version for o in model.opset_import}
+        self.opset = versions.get("", versions.get("ai.onnx", 0))
+        if not OPSETS[0] <= self.opset <= OPSETS[1]:
+            raise UnsupportedError(f"opset {self.opset} of the model; supported are {OPSETS[0]} to {OPSETS[1]}")
+        self.nodes = [_Node(n, i) for i, n in enumerate(graph.node)]
+        for node in self.nodes:
+            if node.proto.domain not in ("", "ai.onnx"):
+                node.op = f"{node.proto.domain}.{node.op}"
+        self.constants = {t.name: self._array(t) for t in graph.initializer}
+        self.graph_inputs = [v for v in graph.input if v.name not in self.constants]
+        names = [v.name for v in graph.output]
+        self.outputs = names if outputs is None else list(outputs)
+        made = {name: node for node in self.nodes for name in node.outputs if name}
+        for name in self.outputs:
+            if name not in made and name not in {v.name for v in self.graph_inputs}:
+                raise ValueError(f"outputs: the model has no result {name!r}; its outputs are {', '.join(names)}")
+        self.made = made
+        self.users = {}
+        for node in self.nodes:
+            for name in node.inputs:
+                self.users.setdefault(name, []).append(node)
+        for name in self.outputs:
+            self.users.setdefault(name, []).append(None)
+        self.has_images = any(len(v.type.tensor_type.shape.dim) >= 3 for v in self.graph_inputs)
+
+    def _array(self, proto):
+        base = getattr(self.model, "_base_dir", "")
+        try:
+            return self.onnx.numpy_helper.to_array(proto, base_dir=base)
+        except Exception as error:
+            raise _core.FileFormatError(f"initializer {proto.name!r} cannot be read: {_first_line(error)}") from error
+
+    def _precision(self):
+        kinds = {a.dtype for a in self.constants.values() if a.dtype.kind == "f" and a.size > 1}
+        types = {v.type.tensor_type.elem_type for v in self.graph_inputs}
+        if np.dtype("float64") in kinds or (not kinds and self.onnx.TensorProto.DOUBLE in types):
+            return "float64"
+        return "float32"
+
+    def fixed_rows(self):
+        """The number of rows where the file fixes it, None otherwise."""
+        for v in self.graph_inputs:
+            dim = v.type.tensor_type.shape.dim[self._rows_axis(v, v.type.tensor_type.shape.dim)]
+            if dim.HasField("dim_value"):
+                return dim.dim_value
+        return None
+
+    def build(self, last):
+        self.b = Builder(self._precision(), last)
+        self.values = dict(self.constants)
+        for v in self.graph_inputs:
+            self.values[v.name] = self._input(v)
+        for node in self._needed():
+            self._place(node)
+        found = [self.values[name] for name in self.outputs]
+        for name, t in zip(self.outputs, found):
+            if not isinstance(t, Tensor):
+                raise UnsupportedError(f"output {name!r} does not depend on the inputs")
+        return self.b.network(found), self.b.n_permute
+
+    def _input(self, v):
+        if not v.type.HasField("tensor_type") or not v.type.tensor_type.HasField("shape"):
+            raise UnsupportedError(f"input {v.name!r} has no shape; supported are tensors of known shape")
+        if v.type.tensor_type.elem_type not in (self.onnx.TensorProto.FLOAT, self.onnx.TensorProto.DOUBLE):
+            kind = self.onnx.TensorProto.DataType.Name(v.type.tensor_type.elem_type)
+            raise UnsupportedError(f"input {v.name!r} has type {kind}; supported are FLOAT and DOUBLE")
+        shape = [d.dim_value if d.HasField("dim_value") else 0 for d in v.type.tensor_type.shape.dim]
+        if not shape:
+            raise UnsupportedError(f"input {v.name!r} is a single number; expected rows")
+        rows = self._rows_axis(v, shape)
+        if any(n < 1 for a, n in enumerate(shape) if a != rows):
+            raise UnsupportedError(f"input {v.name!r}: only the number of rows may be unknown, got shape "
+                                   f"{[d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim]}")
+        shape[rows] = BATCH
+        return self.b.input(shape)
+
+    def _rows_axis(self, v, shape):
+        """Axis of the rows: the first, but the second of a recurrent layer's input with time first."""
+        for user in self.users.get(v.name, ()):
+            if user is not None and user.op in ("LSTM", "GRU") and user.inputs[0] == v.name and len(shape) == 3:
+                return 0 if user._attributes.get("layout", 0) else 1
+        return 0
+
+    def _needed(self):
+        """Nodes that the outputs depend on, in order, patterns of several nodes replaced by one."""
+        self.patterns = {}
+        for node in self.nodes:
+            for find in (self._gelu, self._swish):
+                found = find(node)
+                if found:
+                    self.patterns[id(node)] = found
+                    break
+        wanted, stack = set(), list(self.outputs)
+        while stack:
+            node = self.made.get(stack.pop())
+            if node is None or id(node) in wanted:
+                continue
+            wanted.add(id(node))
+            stack.extend([self.patterns[id(node)][1]] if id(node) in self.patterns else [n for n in node.inputs if n])
+        return [n for n in self.nodes if id(n) in wanted]
+
+    # -------------------------------------------------------------------------------- patterns of several nodes
+
+    def _number(self, name):
+        """The single constant number of a name, None otherwise."""
+        value = self.constants.get(name)
+        if value is None and name in self.made and self.made[name].op == "Constant":
+            value = self._constant(self.made[name])
+        return float(value.ravel()[0]) if value is not None and np.size(value) == 1 else None
+
+    def _factor(self, name, number):
+        """x of a node x * number or x / (1 / number) that makes name, None otherwise."""
+        node = self.made.get(name)
+        if node is None or node.op not in ("Mul", "Div"):
+            return None
+        for x, c in (node.inputs, node.inputs[::-1]):
+            value = self._number(c)
+            if value is not None and (node.op == "Mul" or c == node.inputs[1]):
+                value = value if node.op == "Mul" else 1 / value if value else 0
+                if abs(value - number) <= _GELU_PARTS * number:
+                    return x
+        return None
+
+    def _gelu(self, node):
+        """x (1 + erf(x / sqrt 2)) / 2, as exporters write it before opset 20, in any order of the products."""
+        if node.op != "Mul":
+            return None
+
+        def factors(name):
+            inner = self.made.get(name)
+            return [f for n in inner.inputs for f in factors(n)] if inner is not None and inner.op == "Mul" and (
+                len(self.users[name]) == 1) else [name]
+
+        parts = [f for n in node.inputs for f in factors(n)]
+        numbers = [n for n in parts if self._number(n) is not None]
+        others = [n for n in parts if self._number(n) is None]
+        if len(others) != 2 or len(numbers) != 1 or abs(self._number(numbers[0]) - 0.5) > 1e-6:
+            return None
+        for x, one_plus in (others, others[::-1]):
+            add = self.made.get(one_plus)
+            if add is None or add.op != "Add":
+                continue
+            for e, c in (add.inputs, add.inputs[::-1]):
+                erf = self.made.get(e)
+                if erf is not None and erf.op == "Erf" and self._number(c) == 1 and (
+                        self._factor(erf.inputs[0], math.sqrt(0.5)) == x):
+                    return "gelu", x
+        return None
+
+    def _swish(self, node):
+        """x sigmoid(x)."""
+        if node.op != "Mul" or len(node.inputs) != 2:
+            return None
+        for x, s in (node.inputs, node.inputs[::-1]):
+            if s in self.made and self.made[s].op == "Sigmoid" and self.made[s].inputs[0] == x:
+                return "swish", x
+        return None
+
+    # ----------------------------------------------------------------------------------------------- placing
+
+    def _place(self, node):
+        try:
+            results = self._results(node)
+        except UnsupportedError as error:
+            if str(error).startswith("node "):
+                raise
+            raise UnsupportedError(f"node {node.name!r} ({node.op}): {error}") from None
+        for name, value in zip(node.outputs, results):
+            self.values[name] = value
+        for name in node.outputs[len(results):]:
+            if name and name in self.users:
+                raise UnsupportedError(f"node {node.name!r} ({node.op}): its output {name!r} is not supported")
+
+    def _results(self, node):
+        if id(node) in self.patterns:
+            kind, x = self.patterns[id(node)]
+            return [self.b.activation(self.values[x], kind)]
+        inputs = [self.values[name] if name else None for name in node.inputs]
+        if node.op != "Constant" and not any(isinstance(x, Tensor) for x in inputs):
+            return self._folded(node, inputs)
+        function = OPERATORS.get(node.op)
+        if function is None or not _available(function):
+            raise UnsupportedError("operator not supported; supported are " + ", ".join(supported_operators()))
+        results = function(self, node, *inputs)
+        node.check_all_seen()
+        return results if isinstance(results, list) else [results]
+
+    def _folded(self, node, inputs):
+        """Result of a node whose inputs are constants."""
+        if node.op in ("ConstantOfShape", "Expand"):  # start values of recurrent layers, by the number of rows
+            at = 0 if node.op == "ConstantOfShape" else 1
+            inputs[at] = np.where(inputs[at] == BATCH, 1, inputs[at])
+            if np.prod(inputs[at], dtype=np.float64) > 2**28:
+                raise UnsupportedError(f"a constant of shape {inputs[at].tolist()}")
+        from onnx.reference import ReferenceEvaluator
+
+        named = {name: x for name, x in zip(node.inputs, inputs) if name}
+        graph = self.onnx.helper.make_graph(
+            [node.proto], "constant",
+            [self.onnx.helper.make_tensor_value_info(
+                n, self.onnx.helper.np_dtype_to_tensor_dtype(x.dtype), list(x.shape)) for n, x in named.items()],
+            [self.onnx.ValueInfoProto(name=n) for n in node.outputs if n])
+        model = self.onnx.helper.make_model(graph, opset_imports=[self.onnx.helper.make_opsetid("", self.opset)])
+        try:
+            return [np.asarray(v) for v in ReferenceEvaluator(model).run(None, named)]
+        except Exception as error:
+            raise UnsupportedError(f"its constants cannot be evaluated: {_first_line(error)}") from error
+
+    def _constant(self, node):
+        for name in ("value", "value_float", "value_int", "value_floats", "value_ints"):
+            value = node.get(name)
+            if value is None:
+                continue
+            if name == "value":
+                return self._array(value)
+            return np.asarray(value, dtype=np.float32 if "float" in name else np.int64)
+        raise UnsupportedError("a constant that is neither a tensor nor numbers")
+
+
+# ------------------------------------------------------------------------------------------------------- operators
+
+OPERATORS = {}
+
+
+def _operator(*names, needs=(), activations=()):
+    def register(function):
+        function.needs, function.activations = tuple(needs), tuple(activations)
+        for name in names:
+            OPERATORS[name] = function
+        return function
+    return register
+
+
+def _fixed(value, what):
+    """A constant input."""
+    if value is None or isinstance(value, Tensor):
+        raise UnsupportedError(f"{what} is computed by the graph; it must be a constant")
+    return np.asarray(value)
+
+
+def _value(value, what="its first input"):
+    if not isinstance(value, Tensor):
+        raise UnsupportedError(f"{what} is a constant; it must depend on the inputs of the graph")
+    return value
+
+
+def _integers(value, what):
+    return [int(v) for v in np.ravel(_fixed(value, what))]
+
+
+@_operator("Gemm")
+def _gemm(g, node, a, b, c=None):
+    """A computed, B and C constant, transA = 0"""
+    node.expect("transA", 0)
+    weight = _fixed(b, "B")
+    weight = weight.T if node.get("transB", 0) else weight
+    alpha, beta = node.get("alpha", 1.0), node.get("beta", 1.0)
+    if c is not None:
+        c = np.broadcast_to(_fixed(c, "C"), np.broadcast_shapes(np.shape(c), (1, weight.shape[1])))
+        if c.shape[0] != 1:
+            raise UnsupportedError(f"C of shape {c.shape} differs from row to row")
+        c = c[0] * np.asarray(beta, c.dtype) if beta != 1 else c[0]
+    return g.b.dense(_value(a, "A"), weight * np.asarray(alpha, weight.dtype) if alpha != 1 else weight, c)
+
+
+@_operator("MatMul")
+def _matmul(g, node, a, b):
+    """one side computed, the other a constant matrix on its right"""
+    weight = _fixed(b, "B")
+    if weight.ndim != 2:
+        raise UnsupportedError(f"B of shape {weight.shape}; expected a matrix")
+    return g.b.dense(_value(a, "A"), weight)
+
+
+@_operator("Add", "Sub")
+def _add(g, node, a, b):
+    """two computed values of equal shape, or a constant that is the same for all rows"""
+    minus = node.op == "Sub"
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        if a.shape != b.shape:
+            raise UnsupportedError(f"values of shapes {a.shown()} and {b.shown()}; computed values must have equal shapes")
+        return g.b.join([a, g.b.affine(b, scale=-1) if minus else b], "add", "the sum")
+    if isinstance(a, Tensor):
+        return g.b.affine(a, shift=-b if minus else b)
+    return g.b.affine(b, scale=-1 if minus else None, shift=a)
+
+
+@_operator("Mul", "Div")
+def _mul(g, node, a, b):
+    """by a constant that is the same for all rows; x Sigmoid(x) is swish"""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        if node.op == "Div":
+            raise UnsupportedError("a quotient of two computed values")
+        if "multiply" not in TABLE:
+            raise UnsupportedError("a product of two computed values")
+        return g.b.join([a, b], "multiply", "the product")
+    if node.op == "Div":
+        if not isinstance(a, Tensor):
+            raise UnsupportedError("a quotient with a computed divisor")
+        return g.b.affine(a, scale=1 / b)
+    t, c = (a, b) if isinstance(a, Tensor) else (b, a)
+    return g.b.affine(t, scale=c)
+
+
+@_operator("Neg")
+def _neg(g, node, x):
+    """any"""
+    return g.b.affine(x, scale=-1)
+
+
+@_operator("Sum")
+def _sum(g, node, *inputs):
+    """computed values of equal shape"""
+    return g.b.join([_value(x, "an input") for x in inputs], "add", "the sum") if len(inputs) > 1 else inputs[0]
+
+
+def _function(name, kind, doc="any", parameter=None):
+    def place(g, node, x):
+        value = None if parameter is None else node.get(*parameter)
+        return g.b.activation(x, kind, value)
+    place.__doc__ = doc
+    _operator(name, activations=[kind])(place)
+
+
+_function("Relu", "relu")
+_function("LeakyRelu", "leaky_relu", "alpha >= 0", ("alpha", 0.01))
+_function("Elu", "elu", "alpha >= 0", ("alpha", 1.0))
+_function("Softsign", "softsign")
+_function("Tanh", "tanh")
+_function("Sigmoid", "sigmoid")
+_function("Softplus", "softplus")
+_function("HardSwish", "hard_swish")
+
+
+@_operator("Swish")
+def _swish(g, node, x):
+    """alpha = 1"""
+    node.expect("alpha", 1.0)
+    return g.b.activation(x, "swish")
+
+
+@_operator("Gelu")
+def _gelu(g, node, x):
+    """approximate = "none"; before opset 20 as the product x (1 + Erf(x / sqrt 2)) / 2"""
+    node.expect("approximate", "none")
+    return g.b.activation(x, "gelu")
+
+
+@_operator("PRelu")
+def _prelu(g, node, x, slope):
+    """one constant slope >= 0 for all channels"""
+    slope = np.unique(_fixed(slope, "slope"))
+    if slope.size != 1:
+        raise UnsupportedError("slopes that differ between channels")
+    return g.b.activation(x, "leaky_relu", float(slope[0]))
+
+
+@_operator("Identity", "Cast", "Dropout")
+def _same(g, node, x, *rest):
+    """passed through: Cast to FLOAT or DOUBLE only, Dropout as in inference"""
+    if node.op == "Cast" and node.get("to") not in (g.onnx.TensorProto.FLOAT, g.onnx.TensorProto.DOUBLE):
+        raise UnsupportedError("a cast of computed values to a type other than FLOAT and DOUBLE")
+    for name in ("ratio", "seed", "saturate", "round_mode"):
+        node.get(name)
+    if len(rest) > 1 and rest[1] is not None and np.any(_fixed(rest[1], "training_mode")):
+        raise UnsupportedError("training_mode is on")
+    return x
+
+
+@_operator("Constant")
+def _constant(g, node):
+    """tensors and numbers"""
+    return g._constant(node)
+
+
+@_operator("ConstantOfShape", "Expand", "Range", "Unsqueeze", "Squeeze")
+def _only_constant(g, node, x, axes=None):
+    """Squeeze, Unsqueeze of computed values; the others of constants"""
+    if node.op not in ("Squeeze", "Unsqueeze"):
+        raise UnsupportedError("a computed value; supported are constants")
+    if axes is None:
+        axes = node.get("axes")
+        if axes is None:
+            axes = [a for a, n in enumerate(x.shape) if n == 1]
+    axes = _integers(axes, "axes")
+    return g.b.squeeze(x, axes) if node.op == "Squeeze" else g.b.unsqueeze(x, axes)
+
+
+@_operator("Shape")
+def _shape(g, node, x):
+    """to be used by Reshape and the like; the number of rows stays open"""
+    shape = np.array(x.shape, np.int64)
+    return shape[slice(node.get("start", 0), node.get("end", None))]
+
+
+@_operator("Flatten")
+def _flatten(g, node, x):
+    """axis = 1"""
+    axis = node.get("axis", 1)
+    if axis % len(x.shape) != 1 or x.rows != 0:
+        raise UnsupportedError(f"axis {axis} of a value of shape {x.shown()}; supported is axis 1, the rows being axis 0")
+    return g.b.flatten(x)
+
+
+@_operator("Reshape")
+def _reshape(g, node, x, shape=None):
+    """constant shape, rows stay rows"""
+    zero = not node.get("allowzero", 0)
+    wanted = _integers(node.get("shape") if shape is None else shape, "shape")
+    fixed = g.fixed_rows()
+    wanted = [x.shape[i] if n == 0 and zero and i < len(x.shape) else n for i, n in enumerate(wanted)]
+    if BATCH not in wanted and fixed is not None and fixed in wanted:
+        known = math.prod(n for n in wanted if n not in (-1,))
+        if -1 in wanted or known == fixed * x.size:
+            wanted[wanted.index(fixed)] = BATCH
+    return g.b.reshape(x, wanted)
+
+
+@_operator("Transpose")
+def _transpose(g, node, x):
+    """any"""
+    return g.b.transpose(x, node.get("perm") or list(range(len(x.shape)))[::-1])
+
+
+@_operator("Concat")
+def _concat(g, node, *inputs):
+    """computed values, not along the rows"""
+    return g.b.concatenate([_value(x, "an input") for x in inputs], node.get("axis"))
+
+
+@_operator("Split")
+def _split(g, node, x, parts=None):
+    """constant sizes, not along the rows"""
+    axis = node.get("axis", 0) % len(x.shape)
+    parts = node.get("split") if parts is None else parts
+    node.get("num_outputs")
+    if parts is None:
+        n, k = x.shape[axis], len(node.outputs)
+        parts = [min(-(-n // k), n - i * -(-n // k)) for i in range(k)]
+    ends = np.cumsum(_integers(parts, "split"))
+    return [g.b.slice(x, axis, int(e - p), int(e)) for p, e in zip(np.diff([0, *ends]), ends)]
+
+
+@_operator("Slice")
+def _slice(g, node, x, starts=None, ends=None, axes=None, steps=None):
+    """constant bounds, step 1, not along the rows"""
+    starts = _integers(node.get("starts") if starts is None else starts, "starts")
+    ends = _integers(node.get("ends") if ends is None else ends, "ends")
+    axes = node.get("axes") if axes is None else axes
+    axes = list(range(len(starts))) if axes is None else _integers(axes, "axes")
+    if steps is not None and any(s != 1 for s in _integers(steps, "steps")):
+        raise UnsupportedError("steps other than 1")
+    for a, s, e in zip(axes, starts, ends):
+        whole = a % len(x.shape) == x.rows and s == 0 and e >= 2**31 - 1
+        x = x if whole else g.b.slice(x, a, s, e)
+    return x
+
+
+@_operator("Gather")
+def _gather(g, node, x, indices):
+    """one constant index, or neighbouring ones, not along the rows"""
+    if not isinstance(x, Tensor):
+        raise UnsupportedError("computed indices")
+    axis, indices = node.get("axis", 0) % len(x.shape), _fixed(indices, "indices")
+    flat = [int(i) % x.shape[axis] if x.shape[axis] != BATCH else int(i) for i in indices.ravel()]
+    if not flat or flat != list(range(flat[0], flat[0] + len(flat))) or indices.ndim > 1:
+        raise UnsupportedError(f"indices {flat[:8]}; supported are one index or neighbouring ones in order")
+    x = g.b.slice(x, axis, flat[0], flat[-1] + 1)
+    return g.b.squeeze(x, [axis]) if indices.ndim == 0 else x

@@ -1,0 +1,334 @@
+"""ONNX in and out, against the numbers of ONNX Runtime.
+
+Limits. ONNX Runtime adds in another order and has its own exp and tanh: a float network of a few layers differs by some ulp of
+its largest output, 1.2e-7 each; 20 ulp are allowed, in double likewise.
+"""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import largest, random_inputs, randomised
+
+import simgraft as sg
+from simgraft import interop, nn
+
+onnx = pytest.importorskip("onnx", reason="needs onnx: pip install simgraft[interop]")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+LIMIT = {"float32": 20 * 2.0**-23, "float64": 20 * 2.0**-52}
+SIZES = [(1, 1, 1), (3, 17, 1), (17, 65, 129), (129, 3, 65), (65, 129, 17)]
+
+
+def run(model, *inputs):
+    """Results of ONNX Runtime, in the order of the graph."""
+    runtime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install simgraft[bench]")
+    session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, dict(zip([i.name for i in session.get_inputs()], inputs, strict=True)))
+
+
+def graph(nodes, shapes, constants=None, outputs=("y",), opset=18, kind=TensorProto.FLOAT):
+    """A model of nodes (operator, inputs, outputs, attributes); shapes of its inputs by name."""
+    made = [helper.make_node(op, i, o, name=f"node{k}", **a) for k, (op, i, o, a) in enumerate(nodes)]
+    model = helper.make_model(
+        helper.make_graph(
+            made, "test", [helper.make_tensor_value_info(n, kind, s) for n, s in shapes.items()],
+            [helper.make_tensor_value_info(n, kind, None) for n in outputs],
+            [numpy_helper.from_array(v, n) for n, v in (constants or {}).items()]),
+        opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return model
+
+
+def both(model, *inputs, rows=lambda y: y.reshape(len(y), -1)):
+    """Largest difference between our reading of the model and ONNX Runtime."""
+    network = interop.from_onnx(model)
+    ours = network.predict(np.concatenate([x.reshape(len(x), -1) for x in inputs], axis=1))
+    theirs = np.concatenate([rows(y) for y in run(model, *inputs)], axis=1)
+    return largest(ours, theirs)
+
+
+def draw(*shape, seed=0, dtype=np.float32, scale=1.0):
+    return (scale * np.random.default_rng(seed).normal(size=shape)).astype(dtype)
+
+
+# ------------------------------------------------------------------------------------------------------------- export
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_exported_network_gives_the_numbers_of_predict(sizes, dtype):
+    n_in, hidden, n_out = sizes
+    network = randomised(nn.MLP([hidden, hidden], "tanh").build(n_in, n_out, seed=1, dtype=dtype), 2)
+    x = draw(50, n_in, dtype=dtype)
+    (y,) = run(interop.to_onnx(network), x)
+    assert y.dtype == dtype and largest(y, network.predict(x)) < LIMIT[dtype]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", nn.ACTIVATIONS)
+def test_every_activation_comes_back_as_it_went(activation, dtype):
+    network = randomised(nn.MLP([17], activation, output_activation=activation).build(3, 5, seed=1, dtype=dtype), 2)
+    x = draw(200, 3, dtype=dtype, scale=3)
+    model = interop.to_onnx(network)
+    back = interop.from_onnx(model)
+    assert np.array_equal(back.predict(x), network.predict(x)) and back.is_chain
+    if activation == "gelu" and dtype == "float64":
+        pytest.skip("ONNX Runtime has no Erf in double")
+    assert largest(run(model, x)[0], network.predict(x)) < LIMIT[dtype]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ["leaky_relu", "elu"])
+def test_parameter_of_an_activation_keeps_its_precision(activation, dtype):
+    x = nn.Input(3)
+    network = nn.Network.from_graph(x, nn.Dense(17, activation, parameter=0.1)(x), seed=1, dtype=dtype)
+    x = draw(50, 3, dtype=dtype)
+    assert largest(run(interop.to_onnx(network), x)[0], network.predict(x)) < LIMIT[dtype]
+
+
+@pytest.mark.parametrize("host", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["surrogate", "surrogate_f64"])
+def test_exported_surrogate_gives_the_numbers_of_evaluate(kind, host, request):
+    surrogate = request.getfixturevalue(kind)
+    x = surrogate.kernel.pack_inputs(random_inputs(300, seed=5)).astype(host)
+    (y,) = run(interop.to_onnx(surrogate, dtype=host), x)
+    truth = surrogate.evaluate(x, guard="off")
+    assert y.dtype == host
+    # 20 ulp of the coarser precision, times 8 for the power of 4 and the exponential of the decoder
+    coarse = "float64" if host == kind.replace("surrogate_f64", "float64") else "float32"
+    off = np.abs(y - truth).max(axis=0) / np.abs(truth).max(axis=0)
+    assert off.max() < 8 * LIMIT[coarse]
+
+
+def test_missing_values_that_are_not_numbers_go_in_and_out():
+    kernel = sg.Kernel(None, inputs={"x": sg.Var("m", shape=3)}, outputs={"y": sg.Var("m", shape=3)}, name="gaps")
+    given = [sg.encode.Mask(missing=np.nan), sg.encode.Standardise(mean=np.arange(3.0), std=np.full(3, 2.0))]
+    weight = np.eye(6, dtype=np.float32)
+    surrogate = sg.Surrogate.from_network(
+        kernel, [weight], [np.zeros(6, np.float32)], ["linear"], encoder={"x": given}, decoder={"y": given})
+    x = np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, -2.0]])
+    (y,) = run(interop.to_onnx(surrogate), x)
+    assert np.array_equal(y, surrogate.evaluate(x), equal_nan=True) and np.isnan(y).sum() == 3
+
+
+def test_variables_by_name(surrogate):
+    inputs = random_inputs(20, seed=5)
+    model = interop.to_onnx(surrogate, by_name=True)
+    found = run(model, *(inputs[i.name] for i in model.graph.input))
+    wanted = surrogate(inputs)
+    for value, (name, truth) in zip(found, wanted.items()):
+        assert value.shape == truth.shape and largest(value, truth) < 8 * LIMIT["float32"], name
+
+
+def test_metadata_name_units_and_kernel(tmp_path, surrogate):
+    interop.to_onnx(surrogate, tmp_path / "new" / "s.onnx")
+    model = onnx.load(tmp_path / "new" / "s.onnx")
+    found = {p.key: json.loads(p.value) for p in model.metadata_props}
+    assert found["simgraft.inputs"][1]["name"] == "pressure" and found["simgraft.inputs"][1]["unit"] == "Pa"
+    assert found["simgraft.outputs"][0] == {"name": "rate", "unit": "mol m-3 s-1", "low": None, "high": None}
+    assert found["simgraft.kernel"]["version"] == "2.1"
+    assert not list((tmp_path / "new").glob(".*"))
+
+
+def test_export_is_deterministic(surrogate):
+    assert interop.to_onnx(surrogate).SerializeToString() == interop.to_onnx(surrogate).SerializeToString()
+
+
+def test_functional_graph_goes_there_and_back():
+    x, z = nn.Input(5), nn.Input(3)
+    h = nn.Dense(65, "tanh")(x)
+    g = nn.Concatenate()(nn.Slice(start=1, stop=17)(h), x, z)
+    y = nn.Dense(3, "elu")(nn.Activation("elu", parameter=2.5)(nn.Add()(g, nn.Affine()(g), g)))
+    network = randomised(nn.Network.from_graph([x, z], y, seed=1), 2)
+    x = draw(50, 8)
+    model = interop.to_onnx(network)
+    assert largest(run(model, x)[0], network.predict(x)) < LIMIT["float32"]
+    assert largest(interop.from_onnx(model).predict(x), network.predict(x)) < LIMIT["float32"]
+
+
+def test_wrong_arguments_are_named(surrogate):
+    with pytest.raises(ValueError, match="dtype: expected 'float32' or 'float64', got 'float16'"):
+        interop.to_onnx(surrogate, dtype="float16")
+    with pytest.raises(ValueError, match="by_name: a bare network has no named variables"):
+        interop.to_onnx(nn.MLP([]).build(1, 1, seed=1), by_name=True)
+
+
+# ------------------------------------------------------------------------------------------------------------- import
+
+
+@pytest.mark.parametrize("opset", [9, 13, 18, 22])
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_gemm_and_matmul_with_add(sizes, opset):
+    n_in, hidden, n_out = sizes
+    weights = {"w1": draw(hidden, n_in, seed=1, scale=n_in**-0.5), "b1": draw(hidden, seed=2),
+               "w2": draw(hidden, n_out, seed=3, scale=hidden**-0.5), "b2": draw(1, n_out, seed=4)}  # fmt: skip
+    model = graph(
+        [("Gemm", ["x", "w1", "b1"], ["h"], {"transB": 1, "alpha": 0.5, "beta": 2.0}), ("Softsign", ["h"], ["a"], {}),
+         ("MatMul", ["a", "w2"], ["m"], {}), ("Add", ["b2", "m"], ["s"], {}), ("Tanh", ["s"], ["y"], {})],
+        {"x": ["N", n_in]}, weights, opset=opset)  # fmt: skip
+    assert both(model, draw(50, n_in)) < LIMIT["float32"]
+    assert interop.from_onnx(model).is_chain
+
+
+FUNCTIONS = [
+    ("Relu", {}), ("LeakyRelu", {"alpha": 0.3}), ("Elu", {"alpha": 0.7}), ("Softsign", {}), ("Tanh", {}), ("Sigmoid", {}),
+    ("Softplus", {}), ("Identity", {}), ("Neg", {}), ("Gelu", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op", "attributes"), FUNCTIONS, ids=lambda v: v if isinstance(v, str) else "")
+def test_every_function_of_elements(op, attributes):
+    model = graph([(op, ["x"], ["y"], attributes)], {"x": ["N", 17]}, opset=20)
+    assert both(model, draw(50, 17, scale=3)) < LIMIT["float32"]
+
+
+def test_arithmetic_with_constants_and_values():
+    constants = {"a": draw(17, seed=1), "b": np.float32(2.5), "c": draw(1, 17, seed=2), "w": draw(5, 17, seed=3)}
+    model = graph(
+        [("MatMul", ["x", "w"], ["h"], {}), ("Mul", ["h", "a"], ["m"], {}), ("Sub", ["c", "m"], ["s"], {}),
+         ("Div", ["s", "b"], ["d"], {}), ("Sub", ["d", "h"], ["e"], {}), ("Sum", ["e", "d", "h"], ["y"], {})],
+        {"x": ["N", 5]}, constants)  # fmt: skip
+    assert both(model, draw(50, 5)) < LIMIT["float32"]
+
+
+@pytest.mark.parametrize("order", range(3))
+def test_gelu_and_swish_written_as_products(order):
+    constants = {"r": np.float32(np.sqrt(2)), "q": np.float32(np.sqrt(0.5)), "one": np.float32(1), "half": np.float32(0.5)}
+    scaled = ("Mul", ["x", "q"], ["s"], {}) if order else ("Div", ["x", "r"], ["s"], {})
+    product = [
+        [("Mul", ["x", "p"], ["m"], {}), ("Mul", ["m", "half"], ["g"], {})],
+        [("Mul", ["half", "x"], ["m"], {}), ("Mul", ["m", "p"], ["g"], {})],
+        [("Mul", ["p", "half"], ["m"], {}), ("Mul", ["x", "m"], ["g"], {})],
+    ][order]
+    model = graph(
+        [scaled, ("Erf", ["s"], ["e"], {}), ("Add", ["e", "one"], ["p"], {}), *product, ("Sigmoid", ["g"], ["t"], {}),
+         ("Mul", ["t", "g"], ["y"], {})], {"x": ["N", 17]}, constants)  # fmt: skip
+    network = interop.from_onnx(model)
+    assert [n["attributes"].get("activation") for n in network._graph.nodes()] == [None, "gelu", "swish"]
+    assert both(model, draw(50, 17, scale=2)) < LIMIT["float32"]
+
+
+def test_pieces_of_values():
+    constants = {"starts": np.array([2]), "ends": np.array([-1]), "axes": np.array([1]), "at": np.array(3), "ax": np.array([1])}
+    model = graph(
+        [("Slice", ["x", "starts", "ends", "axes"], ["a"], {}), ("Split", ["x"], ["b", "c", "d"], {"axis": 1, "num_outputs": 3}),
+         ("Gather", ["x", "at"], ["e"], {"axis": 1}), ("Unsqueeze", ["e", "ax"], ["f"], {}),
+         ("Concat", ["a", "d", "f", "b", "c"], ["y"], {"axis": -1})],
+        {"x": ["N", 17]}, constants)  # fmt: skip
+    assert both(model, draw(50, 17)) == 0
+
+
+def test_double_model_gives_a_double_network():
+    weights = {"w": draw(17, 3, dtype=np.float64), "b": draw(3, dtype=np.float64)}
+    model = graph([("Gemm", ["x", "w", "b"], ["h"], {}), ("Tanh", ["h"], ["y"], {})], {"x": ["N", 17]}, weights,
+                  kind=TensorProto.DOUBLE)  # fmt: skip
+    assert interop.from_onnx(model).dtype == np.float64
+    assert both(model, draw(50, 17, dtype=np.float64)) < LIMIT["float64"]
+
+
+def test_several_inputs_and_outputs_lie_side_by_side():
+    model = graph([("Concat", ["x", "z"], ["y"], {"axis": 1}), ("Tanh", ["z"], ["t"], {})], {"x": ["N", 3], "z": ["N", 5]},
+                  outputs=("y", "t"))  # fmt: skip
+    assert both(model, draw(9, 3), draw(9, 5, seed=1)) < LIMIT["float32"]
+    assert interop.from_onnx(model, outputs=["t"]).n_out == 5
+    with pytest.raises(ValueError, match="outputs: the model has no result 'u'; its outputs are y, t"):
+        interop.from_onnx(model, outputs=["u"])
+
+
+def test_fixed_number_of_rows_in_the_file_does_not_matter():
+    constants = {"shape": np.array([4, -1]), "w": draw(6, 2)}
+    model = graph([("Relu", ["x"], ["r"], {}), ("Reshape", ["r", "shape"], ["f"], {}), ("MatMul", ["f", "w"], ["y"], {})],
+                  {"x": [4, 6]}, constants)  # fmt: skip
+    assert both(model, draw(4, 6)) < LIMIT["float32"]
+    assert interop.from_onnx(model).predict(draw(9, 6)).shape == (9, 2)
+
+
+def test_constants_are_computed_when_read():
+    constants = {"a": draw(3, 5, seed=1), "b": draw(3, 5, seed=2)}
+    model = graph([("Exp", ["a"], ["e"], {}), ("Mul", ["e", "b"], ["w"], {}), ("Gemm", ["x", "w"], ["y"], {})], {"x": ["N", 3]},
+                  constants)  # fmt: skip
+    assert both(model, draw(50, 3)) < LIMIT["float32"]
+
+
+# ------------------------------------------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("node", "constants", "message"),
+    [
+        (("GridSample", ["x", "x"], ["y"], {}), {}, r"node 'node0' \(GridSample\): operator not supported; supported are Add, "),
+        (("Exp", ["x"], ["y"], {}), {}, r"node 'node0' \(Exp\): operator not supported"),
+        (("Gemm", ["w", "x"], ["y"], {}), {"w": draw(3, 3)}, r"\(Gemm\): B is computed by the graph; it must be a constant"),
+        (("Gemm", ["x", "w"], ["y"], {"transA": 1}), {"w": draw(3, 3)}, r"\(Gemm\): attribute transA = 1; supported: 0"),
+        (("Gelu", ["x"], ["y"], {"approximate": "tanh"}), {}, r"\(Gelu\): attribute approximate = 'tanh'; supported: 'none'"),
+        (("Div", ["x", "x"], ["y"], {}), {}, r"\(Div\): a quotient of two computed values"),
+        (("Concat", ["x", "x"], ["y"], {"axis": 0}), {}, r"\(Concat\): axis 0 of a value of shape \(N, 3\) counts the rows"),
+        (("Reshape", ["x", "s"], ["y"], {}), {"s": np.array([-1, 2])}, r"\(Reshape\): .* cannot be reshaped to \[-1, 2\]: rows"),
+        (("Slice", ["x", "a", "b", "c", "d"], ["y"], {}),
+         {"a": np.array([2]), "b": np.array([-9]), "c": np.array([1]), "d": np.array([-1])}, r"\(Slice\): steps other than 1"),
+        (("Gather", ["x", "a"], ["y"], {"axis": 1}), {"a": np.array([0, 2])}, r"\(Gather\): indices \[0, 2\]; supported"),
+        (("MatMul", ["x", "w"], ["y"], {}), {"w": draw(5, 5)}, r"\(MatMul\): weights of shape \(5, 5\) for a value of shape"),
+    ],
+    ids=lambda v: v[0] if isinstance(v, tuple) else "",
+)  # fmt: skip
+def test_what_is_not_supported_is_named(node, constants, message):
+    model = graph([node], {"x": ["N", 3]}, constants, opset=20)
+    with pytest.raises(interop.UnsupportedError, match=message):
+        interop.from_onnx(model)
+
+
+def test_operator_of_another_domain_is_named():
+    model = graph([("Scaler", ["x"], ["y"], {"domain": "ai.onnx.ml"})], {"x": ["N", 3]})
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    with pytest.raises(interop.UnsupportedError, match=r"ai.onnx.ml.Scaler"):
+        interop.from_onnx(model)
+
+
+def test_what_the_outputs_do_not_need_is_not_looked_at():
+    model = graph([("Exp", ["x"], ["e"], {}), ("Tanh", ["x"], ["y"], {})], {"x": ["N", 3]}, outputs=("y", "e"))
+    assert interop.from_onnx(model, outputs=["y"]).n_out == 3
+
+
+def test_opset_out_of_range_is_named():
+    model = graph([("Relu", ["x"], ["y"], {})], {"x": ["N", 3]}, opset=7)
+    with pytest.raises(interop.UnsupportedError, match="opset 7 of the model; supported are 9 to"):
+        interop.from_onnx(model)
+
+
+def test_input_of_unknown_size_or_type_is_named():
+    with pytest.raises(interop.UnsupportedError, match="input 'x': only the number of rows may be unknown, got shape"):
+        interop.from_onnx(graph([("Relu", ["x"], ["y"], {})], {"x": ["N", "M"]}))
+    with pytest.raises(interop.UnsupportedError, match="input 'x' has type INT64; supported are FLOAT and DOUBLE"):
+        interop.from_onnx(graph([("Relu", ["x"], ["y"], {})], {"x": ["N", 3]}, kind=TensorProto.INT64))
+
+
+def test_damaged_files_are_refused_and_named(tmp_path):
+    path = tmp_path / "net.onnx"
+    interop.to_onnx(nn.MLP([17], "tanh").build(3, 5, seed=1), path)
+    raw = path.read_bytes()
+    refused = 0
+    for n in range(0, len(raw), 7):
+        path.write_bytes(raw[:n])
+        try:
+            interop.from_onnx(path)  # the metadata at the end may be missing
+        except (OSError, ValueError) as error:
+            refused += str(path) in str(error)
+    assert refused > 0.9 * len(raw) / 7
+    with pytest.raises(FileNotFoundError, match="none.onnx: no such file"):
+        interop.from_onnx(tmp_path / "none.onnx")
+    with pytest.raises(OSError, match="net.onnx: not a valid ONNX model"):
+        path.write_bytes(b"this is a text")
+        interop.from_onnx(path)
+
+
+def test_flipped_bytes_give_a_network_or_a_clear_error(tmp_path):
+    raw = bytearray(interop.to_onnx(nn.MLP([5], "tanh").build(3, 2, seed=1)).SerializeToString())
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        wrong = bytearray(raw)
+        for at in rng.integers(0, len(raw), 3):
+            wrong[at] = rng.integers(0, 256)
+        try:
+            interop.from_onnx(bytes(wrong))
+        except (OSError, ValueError):
+            pass
