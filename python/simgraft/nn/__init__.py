@@ -5,8 +5,9 @@ Layers come from the operator table of the C core: their classes are ``Dense``, 
 """
 
 from simgraft import _core
-from simgraft.nn import loss, schedule
+from simgraft.nn import adversarial, flow_matching, loss, schedule
 from simgraft.nn.callbacks import EarlyStopping
+from simgraft.nn.ensemble import Ensemble
 from simgraft.nn.history import History
 from simgraft.nn.layers import ACTIVATIONS, LAYERS, Input
 from simgraft.nn.loss import (
@@ -36,7 +37,7 @@ from simgraft.nn.training import Training, fit
 INITIALIZERS = dict(_core.nn_initializers())
 globals().update(LAYERS)
 
-__all__ = ["ACTIVATIONS", "Adam", "AdamW", "BinaryCrossEntropy", "CRPS", "CrossEntropy", "Custom", "EarlyStopping", "EnsembleCRPS",
+__all__ = ["ACTIVATIONS", "Adam", "AdamW", "BinaryCrossEntropy", "CRPS", "CrossEntropy", "Custom", "EarlyStopping", "Ensemble", "EnsembleCRPS",
            "FlowNLL", "GaussianNLL", "Hinge", "History", "Huber", "Hybrid", "INITIALIZERS", "Input", "KL", "LBFGS", "MAE", "MLP", "MSE",
-           "MixtureNLL", "Model", "Network", "Pinball", "SGD", "Term", "Terms", "Training", "Wasserstein", "fit", "loss", "schedule",
-           *LAYERS]
+           "MixtureNLL", "Model", "Network", "Pinball", "SGD", "Term", "Terms", "Training", "Wasserstein", "adversarial", "fit",
+           "flow_matching", "loss", "schedule", *LAYERS]
