@@ -1000,9 +1000,9 @@ class _DeployedLoss:
         self.judge = _core.Trainer(
             same._graph,
             same.parameters,
-            loss._pair(),
+            loss._terms(same.n_out, same.n_out, same.dtype),
             nn.SGD()._pair(),
-            loss._column_weight(same.dtype),
+            None,
             0.0,
             0.0,
             0.0,

@@ -1,5 +1,8 @@
 """Generative models on toys with known distributions, ensembles, data-parallel training, full-batch optimisation."""
 
+import shutil
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -345,6 +348,24 @@ def test_a_rank_that_runs_out_of_rows_still_takes_part():
     assert results[1][1]["mine"].tolist() == [0.0, 0.0, 0.0]
 
 
+def test_ranks_agree_on_the_statistics_of_batch_normalisation():
+    """A mean over ranks of the same size: that of all rows for the mean; the variance lacks the part between the ranks."""
+    x, y = wave(300)
+    spec = nn.Model(lambda x, n: nn.Dense(n)(nn.BatchNorm(momentum=1.0)(x)))
+
+    def work(rank, comm):
+        part = slice(rank * 150, rank * 150 + 150)
+        network = spec.build(2, 1, seed=1, dtype="float64")
+        nn.fit(network, (x[part], y[part]), epochs=1, batch_size=150, comm=comm, num_threads=1, progress=False)
+        return network.parameters, dict(network._views(network._graph.nodes()[1]))
+
+    results = on_ranks(2, work)[1]
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_allclose(results[1][1]["mean"], x.mean(axis=0), rtol=0, atol=1e-15)
+    parts = np.mean([x[:150].var(axis=0, ddof=1), x[150:].var(axis=0, ddof=1)], axis=0)
+    np.testing.assert_allclose(results[1][1]["variance"], parts, rtol=1e-14)
+
+
 def test_resume_and_lbfgs_work_on_ranks(tmp_path):
     x, y = wave(300)
 
@@ -411,3 +432,31 @@ def test_resumed_lbfgs_ends_with_the_same_bits(tmp_path):
 def test_lbfgs_refuses_streams():
     with pytest.raises(ValueError, match="LBFGS needs all rows at once"):
         nn.fit(nn.MLP([4]).build(3, 2, seed=1), nn.flow_matching.Pairs(moons(50, 1)), optimizer=nn.LBFGS())
+
+
+MPI_TRAINING = """
+import hashlib
+import numpy as np
+from mpi4py import MPI
+from simgraft import nn
+comm = MPI.COMM_WORLD
+x = np.random.default_rng(1).uniform(-1, 1, (300, 2))
+network = nn.MLP([9], "tanh").build(2, 1, seed=1 + comm.rank, dtype="float64")
+part = slice(comm.rank, None, comm.size)
+history = nn.fit(network, (x[part], np.sin(3 * x[part, :1])), epochs=5, batch_size=60, optimizer=nn.Adam(1e-2), comm=comm,
+                 num_threads=1, progress=False)
+print(comm.size, hashlib.sha256(network.parameters.tobytes()).hexdigest(), history["loss"][-1] < history["loss"][0], flush=True)
+"""
+
+
+@pytest.mark.no_asan
+def test_training_under_mpirun():
+    pytest.importorskip("mpi4py")
+    if shutil.which("mpirun") is None:
+        pytest.skip("needs mpirun")
+    root = ["--allow-run-as-root", "--oversubscribe"] if "Open MPI" in subprocess.run(["mpirun", "--version"], capture_output=True,
+                                                                                     text=True).stdout else []
+    found = subprocess.run(["mpirun", *root, "-n", "2", sys.executable, "-c", MPI_TRAINING], capture_output=True, text=True, timeout=120)
+    assert found.returncode == 0, found.stderr
+    lines = found.stdout.split("\n")[:2]
+    assert lines[0] == lines[1] and lines[0].startswith("2 ") and lines[0].endswith("True")

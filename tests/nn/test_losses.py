@@ -319,6 +319,21 @@ def test_own_loss_trains_like_the_one_of_the_core(weighted):
     np.testing.assert_allclose(rows[1:], [rows[0]] * 2, rtol=1e-12)
 
 
+@pytest.mark.parametrize("layer", (nn.Dropout(0.3), nn.BatchNorm()), ids=("dropout", "batch_norm"))
+def test_own_loss_sees_the_prediction_of_the_training_pass(layer):
+    """The mask of dropout and the statistics of the batch are those of the backward pass, or the gradients would differ from those of
+    the same loss in the core."""
+    rng = np.random.default_rng(7)
+    data = rng.normal(size=(300, 4)), rng.normal(size=(300, 3))
+    found = []
+    for loss in (nn.MSE(), nn.Custom(squared)):
+        network = nn.Model(lambda x, n: nn.Dense(n)(layer(nn.Dense(16, "tanh")(x)))).build(4, 3, seed=1, dtype="float64")
+        history = nn.fit(network, data, loss=loss, epochs=5, batch_size=64, seed=1, progress=False)
+        found.append((network.parameters.copy(), history["loss"]))
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=0, atol=1e-11)
+    np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-12)
+
+
 def test_own_loss_sees_the_inputs_of_its_batch():
     """A conservation law that involves the input: the outputs must sum to the first input."""
     rng = np.random.default_rng(8)
