@@ -29,6 +29,8 @@
     X(concatenate)           \
     X(slice)                 \
     X(affine)                \
+    X(permute)               \
+    X(pad)                   \
     X(layer_norm)            \
     X(batch_norm)            \
     X(dropout)               \
