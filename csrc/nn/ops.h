@@ -36,7 +36,11 @@
     X(dropout)               \
     X(lstm)                  \
     X(gru)                   \
-    X(conv)
+    X(conv)                  \
+    X(max_pool)              \
+    X(average_pool)          \
+    X(global_pool)           \
+    X(upsample)
 
 typedef enum sg_op_id {
 #define X(name) SG_OP_##name,

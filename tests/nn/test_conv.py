@@ -193,3 +193,84 @@ def test_convolution_agrees_with_pytorch(rank, padding, stride):
 def test_a_convolution_that_makes_no_sense_is_refused(shape, attributes, message):
     with pytest.raises(ValueError, match=message):
         _core.Graph([("input", (), {"shape": shape}), ("conv", (0,), dict(units=2) | attributes)])
+
+
+# --------------------------------------------------------------------------------------------------- pooling, upsampling
+POOL_CASES = [
+    ((17, 3), 2, 0),
+    ((1, 1), 1, 0),
+    ((33, 17), 3, 2),
+    ((9, 6, 1), (2, 3), 0),
+    ((6, 7, 33), 3, 1),
+    ((17, 3, 5, 2), (3, 1, 2), (2, 1, 3)),
+    ((6, 4, 8, 16), 2, 0),
+]
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("padding", ("valid", "same"))
+@pytest.mark.parametrize("shape, size, stride", POOL_CASES)
+def test_pooling_is_what_the_formula_says(shape, size, stride, padding, dtype):
+    rank = len(shape) - 1
+    step = size if stride == 0 else stride
+    x = np.random.default_rng(8).normal(size=(3, *shape)).astype(dtype)
+    extra, out = padded(x.astype(float), size, step, 1, "valid" if padding == "valid" else "same")
+    inside, _ = padded(np.ones_like(x, float), size, step, 1, "valid" if padding == "valid" else "same")
+    extra[inside == 0] = np.nan
+    values = np.stack([v for _, v in windows(extra, size, step, 1, out)])
+    for op, reference in (("max_pool", np.nanmax), ("average_pool", np.nanmean)):
+        found = run(op, shape, dict(size=size, stride=stride, padding=padding), x, dtype=dtype)
+        # Means of at most 27 values of order one.
+        np.testing.assert_allclose(found, reference(values, axis=0), rtol=0, atol=0 if op == "max_pool" else 8 * np.finfo(dtype).eps)
+    assert found.shape[1:-1] == tuple(out) and len(out) == rank
+
+
+@pytest.mark.parametrize("shape", ((1, 1), (17, 3), (5, 3, 33), (3, 4, 5, 2)))
+def test_global_pooling_is_what_the_formula_says(shape):
+    x = np.random.default_rng(9).normal(size=(3, *shape))
+    positions = x.reshape(3, -1, shape[-1])
+    np.testing.assert_array_equal(run("global_pool", shape, dict(kind="max"), x), positions.max(axis=1))
+    # Means of at most 60 values of order one.
+    np.testing.assert_allclose(run("global_pool", shape, {}, x), positions.mean(axis=1), rtol=0, atol=1e-15)
+
+
+def test_not_a_number_is_not_lost_in_a_maximum():
+    x = np.arange(8.0).reshape(1, 8, 1)
+    for at in range(8):
+        y = x.copy()
+        y[0, at] = np.nan
+        pooled = run("max_pool", (8, 1), dict(size=4), y)[0, :, 0]
+        assert np.isnan(pooled[at // 4]) and not np.isnan(pooled[1 - at // 4])
+
+
+def test_the_first_of_equal_values_gets_the_gradient():
+    graph = _core.Graph([("input", (), {"shape": (4, 4, 1)}), ("max_pool", (0,), dict(size=2))])
+    _, d_x = graph.backward(np.zeros(0), np.ones((1, 16)), np.arange(1.0, 5.0)[None])
+    np.testing.assert_array_equal(d_x.reshape(4, 4), [[1, 0, 2, 0], [0] * 4, [3, 0, 4, 0], [0] * 4])
+
+
+@pytest.mark.parametrize("method", ("nearest", "linear"))
+@pytest.mark.parametrize("shape, factor", [((1, 1), 3), ((17, 3), 2), ((5, 4, 17), (3, 1)), ((3, 2, 5, 1), (1, 4, 2)), ((4, 3, 2, 16), 2)])
+def test_upsampling_is_what_the_formula_says(shape, factor, method):
+    x = np.random.default_rng(10).normal(size=(2, *shape))
+    expected = x
+    for axis, f in enumerate(each(factor, len(shape) - 1), start=1):
+        n = x.shape[axis]
+        at = (np.arange(n * f) + 0.5) / f - 0.5  # centres of cells; np.interp is constant beyond the first and the last
+        expected = (np.repeat(expected, f, axis) if method == "nearest" else
+                    np.apply_along_axis(lambda line, at=at, n=n: np.interp(at, np.arange(n), line), axis, expected))
+    # Three interpolations one after the other, a rounding or two each.
+    np.testing.assert_allclose(run("upsample", shape, dict(factor=factor, method=method), x), expected, rtol=0, atol=2e-15)
+
+
+@pytest.mark.parametrize("op, shape, attributes, message", [
+    ("max_pool", (5,), dict(size=2), "expected a field of 1 to 3 dimensions"),
+    ("max_pool", (5, 3, 1), dict(size=4), "size: the window has 4 positions in dimension 1, where the field has 3"),
+    ("average_pool", (5, 3, 1), dict(size=(2, 2, 2)), "size: expected 1 or 2 numbers for a field of 2 dimensions, got 3"),
+    ("global_pool", (5,), {}, "expected a field with channels last, got rank 1"),
+    ("upsample", (5, 3, 1), dict(factor=(2, 2, 2)), "factor: expected 1 or 2 numbers"),
+    ("upsample", (5, 5, 5, 5, 1), dict(factor=2), "expected a field of 1 to 3 dimensions"),
+])
+def test_a_pooling_or_upsampling_that_makes_no_sense_is_refused(op, shape, attributes, message):
+    with pytest.raises(ValueError, match=message):
+        _core.Graph([("input", (), {"shape": shape}), (op, (0,), attributes)])
