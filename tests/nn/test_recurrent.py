@@ -118,6 +118,17 @@ def test_many_rows_train_with_the_gradient_of_the_sum(kind):
     np.testing.assert_allclose(d_p, total, rtol=0, atol=1e-13 * 780 * np.abs(total).max())
 
 
+@pytest.mark.parametrize("kind", LAYERS)
+def test_the_gradient_of_a_training_chunk_is_that_of_all_its_rows(kind):
+    """A chunk of training starts from nothing where vjp adds to zeros, and takes more rows than a block has."""
+    network, _ = build(kind, 2, 3, 5)
+    x, y = as_rows(rows(72, 2, 3)), np.random.default_rng(7).normal(size=(72, 10))
+    trainer = _core.Trainer(network._graph, network.parameters, ("mse", {}), ("sgd", {}), num_threads=1)
+    assert trainer.chunk_rows == 72
+    expected = network.vjp(x, 2 * (network.predict(x) - y) / y.size)[1]
+    np.testing.assert_allclose(trainer.gradient(x, y, None)[1], expected, rtol=0, atol=1e-14)
+
+
 def torch_layer(torch, kind, views, channels, units):
     """The layer of PyTorch with our parameters, as the documentation says they correspond."""
     layer = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[kind](channels, units, batch_first=True, dtype=torch.float64)
