@@ -95,7 +95,7 @@ class NumpyBlas:
 def inference():
     """Rows of fused inference."""
     weights, biases = network()
-    ours = _core.DensePlan(weights, biases, ["softsign"] * (len(weights) - 1) + ["linear"], "float32")
+    ours = _core.dense_net(weights, biases, ["softsign"] * (len(weights) - 1) + ["linear"], "float32")
     peers = [OnnxRuntime(weights, biases), NumpyBlas(weights, biases)]
     peaks = []
     for batch in (256, 4096, 100_000, 1):

@@ -1,18 +1,39 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Binds csrc/nn/dense: the type DensePlan, and the activation list with its scalar reference. */
+/* Binds csrc/nn/infer: the type Net, made from a graph or from dense layers; and the activation list with its scalar reference. */
+#include "bindings/bind_nn.h"
 #include "bindings/convert.h"
 
 #include <limits.h>
 
 #include "base/memory.h"
-#include "nn/dense.h"
+#include "nn/infer.h"
 #include "nn/peak.h"
 
-typedef struct dense_plan {
-    PyObject_HEAD sg_dense_plan *plan;
-    void                        *workspace; /* for one thread; lent to one call at a time */
-    int                          lent;
-} dense_plan;
+typedef struct net_object {
+    PyObject_HEAD sg_net *net;
+    void                 *workspace; /* of evaluation in one thread; lent to one call at a time */
+    int                   lent;
+} net_object;
+
+static PyTypeObject *net_type; /* lives as long as the process */
+
+/* A Net object of net, which it takes over. */
+static PyObject *net_wrap(sg_net *net)
+{
+    net_object *self = (net_object *)net_type->tp_alloc(net_type, 0);
+    if (!self) {
+        sg_net_free(net);
+        return NULL;
+    }
+    const size_t bytes = sg_net_workspace_bytes(net, SG_NET_EVAL);
+    self->net          = net;
+    self->workspace    = sg_alloc(bytes);
+    if (!self->workspace) {
+        PyErr_Format(PyExc_MemoryError, "workspace: could not allocate %zu bytes", bytes);
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
+}
 
 /* ------------------------------------------------------------------------------------------------------- creation */
 
@@ -114,14 +135,14 @@ static int real_type(PyArray_Descr *dtype)
     return type;
 }
 
-static PyObject *plan_new(PyTypeObject *cls, PyObject *arguments, PyObject *keywords)
+static PyObject *dense_net(PyObject *module, PyObject *arguments, PyObject *keywords)
 {
     static char   *names[] = {"weights", "biases", "activations", "dtype", NULL};
-    PyObject      *given[3], *fast[3] = {0};
+    PyObject      *given[3], *fast[3] = {0}, *self = NULL;
     PyArray_Descr *dtype = NULL;
-    dense_plan    *self  = NULL;
     layer_list     list  = {0};
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOO&:DensePlan", names, &given[0], &given[1], &given[2],
+    (void)module;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OOOO&:dense_net", names, &given[0], &given[1], &given[2],
                                      PyArray_DescrConverter, &dtype))
         return NULL;
     int type = real_type(dtype);
@@ -134,30 +155,52 @@ static PyObject *plan_new(PyTypeObject *cls, PyObject *arguments, PyObject *keyw
             goto done;
     if (list_fill(&list, fast[0], fast[1], fast[2], type))
         goto done;
-    self = (dense_plan *)cls->tp_alloc(cls, 0);
-    if (!self)
-        goto done;
-    sg_error  error  = {0};
-    sg_status status = type == NPY_FLOAT ? sg_dense_plan_create_f32((size_t)list.n, list.layers, &self->plan, &error)
-                                         : sg_dense_plan_create_f64((size_t)list.n, list.layers, &self->plan, &error);
-    if (status == SG_OK && !(self->workspace = sg_alloc(sg_dense_workspace_bytes(self->plan))))
-        status = sg_fail(&error, SG_ERR_MEMORY, "workspace", "could not allocate %zu bytes",
-                         sg_dense_workspace_bytes(self->plan));
-    if (status != SG_OK) {
-        sg_raise(status, &error);
-        Py_CLEAR(self);
-    }
+    sg_dense_plan *plan   = NULL;
+    sg_net        *net    = NULL;
+    sg_error       error  = {0};
+    sg_status      status = type == NPY_FLOAT ? sg_dense_plan_create_f32((size_t)list.n, list.layers, &plan, &error)
+                                              : sg_dense_plan_create_f64((size_t)list.n, list.layers, &plan, &error);
+    if (status == SG_OK)
+        status = sg_net_from_dense(plan, &net, &error);
+    self = status == SG_OK ? net_wrap(net) : sg_raise(status, &error);
 done:
     list_free(&list);
     for (int i = 0; i < 3; i++)
         Py_XDECREF(fast[i]);
-    return (PyObject *)self;
+    return self;
 }
 
-static void plan_dealloc(dense_plan *self)
+static PyObject *net_new(PyTypeObject *cls, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"graph", "parameters", "derivatives", NULL};
+    PyObject    *graph_object, *parameters_object;
+    int          derivatives = 1;
+    (void)cls;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO|p:Net", names, &graph_object, &parameters_object, &derivatives))
+        return NULL;
+    const sg_graph *graph = sg_bind_graph_of(graph_object, "graph");
+    if (!graph)
+        return NULL;
+    int type = PyArray_Check(parameters_object) ? PyArray_TYPE((PyArrayObject *)parameters_object) : NPY_NOTYPE;
+    if (type != NPY_FLOAT && type != NPY_DOUBLE)
+        return PyErr_Format(PyExc_TypeError, "parameters: expected a float32 or float64 array, got %.100s",
+                            Py_TYPE(parameters_object)->tp_name);
+    sg_dims dims = {0};
+    sg_dim_set(&dims, "n_parameters", (npy_intp)sg_graph_n_parameters(graph));
+    PyArrayObject *parameters = sg_array_in(&dims, parameters_object, "parameters", type, "n_parameters", 0);
+    if (!parameters)
+        return NULL;
+    sg_net   *net    = NULL;
+    sg_error  error  = {0};
+    sg_status status = sg_net_create(graph, type == NPY_FLOAT ? 32 : 64, PyArray_DATA(parameters), derivatives, &net, &error);
+    Py_DECREF(parameters);
+    return status == SG_OK ? net_wrap(net) : sg_raise(status, &error);
+}
+
+static void net_dealloc(net_object *self)
 {
     PyTypeObject *cls = Py_TYPE(self);
-    sg_dense_plan_free(self->plan);
+    sg_net_free(self->net);
     sg_free(self->workspace);
     cls->tp_free((PyObject *)self);
     Py_DECREF(cls);
@@ -170,39 +213,54 @@ static void plan_dealloc(dense_plan *self)
 /* Between two looks for Ctrl-C, per thread: about 10 ms. */
 #define SLICE 5e8
 
+typedef struct rows {
+    char     *data;
+    ptrdiff_t row, column; /* strides in bytes */
+} rows;
+
 typedef struct call {
-    const sg_dense_plan *plan;
-    size_t               n_rows;
-    char                *in, *out;
-    ptrdiff_t            in_row, in_column, out_row, out_column; /* bytes */
-    int                  num_threads;
-    void                *workspace;
+    const sg_net *net;
+    sg_net_task   task;
+    size_t        n_rows;
+    rows          x, d, out;
+    int           num_threads;
+    void         *workspace;
 } call;
+
+static rows rows_of(PyArrayObject *array)
+{
+    return (rows){PyArray_BYTES(array), PyArray_STRIDE(array, 0), PyArray_STRIDE(array, 1)};
+}
 
 static void run(const call *c, size_t first, size_t n)
 {
-    char *in = c->in + (ptrdiff_t)first * c->in_row, *out = c->out + (ptrdiff_t)first * c->out_row;
-#define RUN(bits, real)                                                                                               \
-    {                                                                                                                 \
-        const ptrdiff_t               size   = (ptrdiff_t)sizeof(real);                                               \
-        const sg_dense_input_f##bits  input  = {(const real *)in, c->in_row / size, c->in_column / size, NULL, NULL}; \
-        const sg_dense_output_f##bits output = {(real *)out, c->out_row / size, c->out_column / size, NULL, NULL};    \
-        if (c->num_threads == 1)                                                                                      \
-            sg_dense_eval_f##bits(c->plan, n, &input, &output, c->workspace);                                         \
-        else                                                                                                          \
-            sg_dense_eval_threads_f##bits(c->plan, n, &input, &output, c->num_threads, c->workspace);                 \
+#define ROWS(real, r)                                                                               \
+    {                                                                                               \
+        (real *)(r.data + (ptrdiff_t)first * r.row), r.row / (ptrdiff_t)sizeof(real),               \
+            r.column / (ptrdiff_t)sizeof(real), NULL, NULL                                          \
     }
-    if (sg_dense_bits(c->plan) == 32)
+#define RUN(bits, real)                                                                             \
+    {                                                                                               \
+        const sg_dense_input_f##bits  x   = ROWS(real, c->x);                                 \
+        const sg_dense_input_f##bits  d   = ROWS(real, c->d);                                 \
+        const sg_dense_output_f##bits out = ROWS(real, c->out);                               \
+        if (c->num_threads == 1)                                                                    \
+            sg_net_run_f##bits(c->net, c->task, n, &x, &d, &out, c->workspace);                     \
+        else                                                                                        \
+            sg_net_run_threads_f##bits(c->net, c->task, n, &x, &d, &out, c->num_threads, c->workspace); \
+    }
+    if (sg_net_bits(c->net) == 32)
         RUN(32, float)
     else
         RUN(64, double)
 #undef RUN
+#undef ROWS
 }
 
 /* Slices of rows with the GIL released, looking for Ctrl-C in between. */
 static int run_released(const call *c)
 {
-    const double wish  = SLICE * c->num_threads / sg_dense_flops(c->plan);
+    const double wish  = SLICE * c->num_threads / (sg_net_flops(c->net) + 1);
     const size_t least = (size_t)64 * SG_DENSE_BLOCK,
                  slice = wish > (double)least ? (size_t)wish / least * least : least;
     for (size_t first = 0; first < c->n_rows; first += slice) {
@@ -221,69 +279,99 @@ static int is_plain(PyObject *object, int type, size_t n_columns)
            PyArray_ISBEHAVED_RO(a);
 }
 
-static PyObject *plan_eval(dense_plan *self, PyObject *const *args, Py_ssize_t n_args, PyObject *names)
+static int is_plain_pair(PyObject *x, PyObject *y, int type, size_t n_x, size_t n_y)
 {
-    PyObject  *given[3] = {NULL, NULL, NULL}; /* x, out, num_threads */
-    Py_ssize_t n_names  = names ? PyTuple_GET_SIZE(names) : 0;
-    if (n_args > 3)
-        return PyErr_Format(PyExc_TypeError, "eval takes x, out and num_threads, got %zd positional arguments", n_args);
+    return is_plain(x, type, n_x) && is_plain(y, type, n_y) && PyArray_DIM((PyArrayObject *)x, 0) == PyArray_DIM((PyArrayObject *)y, 0);
+}
+
+/* Arguments x, d (derivatives only), out and num_threads, positional or by name. */
+static int read_arguments(const char *method, int derivative, PyObject *const *args, Py_ssize_t n_args, PyObject *names,
+                          PyObject **given)
+{
+    static const char *const known[2][4] = {{"x", "out", "num_threads", NULL}, {"x", "d", "out", "num_threads"}};
+    const int                n_known     = derivative ? 4 : 3;
+    Py_ssize_t               n_names     = names ? PyTuple_GET_SIZE(names) : 0;
+    if (n_args > n_known) {
+        PyErr_Format(PyExc_TypeError, "%s takes at most %d arguments, got %zd", method, n_known, n_args);
+        return -1;
+    }
     for (Py_ssize_t i = 0; i < n_args; i++)
         given[i] = args[i];
     for (Py_ssize_t i = 0; i < n_names; i++) {
-        static const char *const known[3] = {"x", "out", "num_threads"};
-        PyObject                *name     = PyTuple_GET_ITEM(names, i);
-        int                      k        = 0;
-        while (k < 3 && PyUnicode_CompareWithASCIIString(name, known[k]) != 0)
+        PyObject *name = PyTuple_GET_ITEM(names, i);
+        int       k    = 0;
+        while (k < n_known && PyUnicode_CompareWithASCIIString(name, known[derivative][k]) != 0)
             k++;
-        if (k == 3 || given[k])
-            return PyErr_Format(PyExc_TypeError, k == 3 ? "eval has no argument %R" : "eval got argument %R twice",
-                                name);
+        if (k == n_known || given[k]) {
+            PyErr_Format(PyExc_TypeError, k == n_known ? "%s has no argument %R" : "%s got argument %R twice", method, name);
+            return -1;
+        }
         given[k] = args[n_args + i];
     }
-    if (!given[0])
-        return PyErr_Format(PyExc_TypeError, "eval misses argument x");
-    long num_threads = 1;
-    if (given[2]) {
-        num_threads = PyLong_AsLong(given[2]);
-        if (num_threads == -1 && PyErr_Occurred())
-            return NULL;
-        if (num_threads < 0 || num_threads > INT_MAX)
-            return PyErr_Format(PyExc_ValueError, "num_threads: expected 0 (all) or a positive number, got %ld",
-                                num_threads);
-    }
-    if (given[1] == Py_None)
-        given[1] = NULL;
+    for (int k = 0; k <= derivative; k++)
+        if (!given[k]) {
+            PyErr_Format(PyExc_TypeError, "%s misses argument %s", method, known[derivative][k]);
+            return -1;
+        }
+    return 0;
+}
 
-    const int      type = sg_dense_bits(self->plan) == 32 ? NPY_FLOAT : NPY_DOUBLE;
-    const size_t   n_in = sg_dense_n_in(self->plan), n_out = sg_dense_n_out(self->plan);
-    PyArrayObject *x, *y;
-    if (is_plain(given[0], type, n_in) &&
-        (!given[1] || (is_plain(given[1], type, n_out) && PyArray_ISWRITEABLE((PyArrayObject *)given[1]) &&
-                       PyArray_DIM((PyArrayObject *)given[0], 0) == PyArray_DIM((PyArrayObject *)given[1], 0)))) {
-        x                 = (PyArrayObject *)Py_NewRef(given[0]);
-        npy_intp shape[2] = {PyArray_DIM(x, 0), (npy_intp)n_out};
-        y                 = (PyArrayObject *)(given[1] ? Py_NewRef(given[1]) : PyArray_SimpleNew(2, shape, type));
+static int read_threads(PyObject *object, long *num_threads)
+{
+    *num_threads = object ? PyLong_AsLong(object) : 1;
+    if (*num_threads == -1 && PyErr_Occurred())
+        return -1;
+    if (*num_threads < 0 || *num_threads > INT_MAX) {
+        PyErr_Format(PyExc_ValueError, "num_threads: expected 0 (all) or a positive number, got %ld", *num_threads);
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *run_task(net_object *self, const char *method, sg_net_task task, PyObject *const *args, Py_ssize_t n_args,
+                          PyObject *names)
+{
+    const int derivative = task != SG_NET_EVAL;
+    PyObject *given[4]   = {NULL, NULL, NULL, NULL};
+    long      num_threads;
+    if (read_arguments(method, derivative, args, n_args, names, given) || read_threads(given[2 + derivative], &num_threads))
+        return NULL;
+    if (derivative && !sg_net_has_derivatives(self->net))
+        return PyErr_Format(PyExc_ValueError, "%s: this net was made with derivatives=False", method);
+    PyObject *x_given = given[0], *d_given = derivative ? given[1] : NULL, *out_given = given[1 + derivative];
+    if (out_given == Py_None)
+        out_given = NULL;
+
+    const int      type = sg_net_bits(self->net) == 32 ? NPY_FLOAT : NPY_DOUBLE;
+    const size_t   n_in = sg_net_n_in(self->net), n_out = sg_net_n_out(self->net);
+    const size_t   n_d = task == SG_NET_VJP ? n_out : n_in, n_y = task == SG_NET_VJP ? n_in : n_out;
+    PyArrayObject *x = NULL, *d = NULL, *y = NULL;
+    if (is_plain(x_given, type, n_in) && (!derivative || is_plain_pair(x_given, d_given, type, n_in, n_d)) &&
+        (!out_given || (is_plain_pair(x_given, out_given, type, n_in, n_y) && PyArray_ISWRITEABLE((PyArrayObject *)out_given)))) {
+        x                 = (PyArrayObject *)Py_NewRef(x_given);
+        d                 = (PyArrayObject *)Py_XNewRef(d_given);
+        npy_intp shape[2] = {PyArray_DIM(x, 0), (npy_intp)n_y};
+        y                 = (PyArrayObject *)(out_given ? Py_NewRef(out_given) : PyArray_SimpleNew(2, shape, type));
     } else {
         sg_dims dims = {0};
         sg_dim_set(&dims, "n_in", (npy_intp)n_in);
         sg_dim_set(&dims, "n_out", (npy_intp)n_out);
-        x = sg_array_in(&dims, given[0], "x", type, "n n_in", SG_STRIDED);
-        y = x ? sg_array_out(&dims, given[1], "out", type, "n n_out", SG_STRIDED) : NULL;
+        const char *d_shape = task == SG_NET_VJP ? "n n_out" : "n n_in", *y_shape = task == SG_NET_VJP ? "n n_in" : "n n_out";
+        x = sg_array_in(&dims, x_given, "x", type, "n n_in", SG_STRIDED);
+        if (x && (!derivative || (d = sg_array_in(&dims, d_given, "d", type, d_shape, SG_STRIDED))))
+            y = sg_array_out(&dims, out_given, "out", type, y_shape, SG_STRIDED);
     }
-    if (!y || (given[1] && sg_array_separate(x, "x", y, "out")))
+    if (!y || (out_given && (sg_array_separate(x, "x", y, "out") || (d && sg_array_separate(d, "d", y, "out")))))
         goto fail;
 
-    call c = {self->plan,           (size_t)PyArray_DIM(x, 0), PyArray_BYTES(x),
-              PyArray_BYTES(y),     PyArray_STRIDE(x, 0),      PyArray_STRIDE(x, 1),
-              PyArray_STRIDE(y, 0), PyArray_STRIDE(y, 1),      1,
-              self->workspace};
+    call c = {self->net, task, (size_t)PyArray_DIM(x, 0), rows_of(x), rows_of(d ? d : x), rows_of(y), 1, self->workspace};
     if (num_threads != 1)
-        c.num_threads = sg_dense_threads(c.n_rows, (int)num_threads);
-    const int borrowed = c.num_threads == 1 && !self->lent;
+        c.num_threads = sg_net_threads(self->net, c.n_rows, (int)num_threads);
+    const int borrowed = c.num_threads == 1 && !self->lent && !derivative;
     if (borrowed) {
         self->lent = 1;
     } else {
-        const size_t bytes = sg_size_mul((size_t)c.num_threads, sg_dense_workspace_bytes(self->plan));
+        const size_t bytes = sg_size_mul((size_t)c.num_threads, sg_net_workspace_bytes(self->net, task));
         c.workspace        = sg_alloc(bytes);
         if (!c.workspace) {
             PyErr_Format(PyExc_MemoryError, "workspace: could not allocate %zu bytes", bytes);
@@ -291,7 +379,7 @@ static PyObject *plan_eval(dense_plan *self, PyObject *const *args, Py_ssize_t n
         }
     }
     int stopped = 0;
-    if (sg_dense_flops(self->plan) * (double)c.n_rows < KEEP_GIL)
+    if (sg_net_flops(self->net) * (double)c.n_rows < KEEP_GIL)
         run(&c, 0, c.n_rows);
     else
         stopped = run_released(&c);
@@ -302,74 +390,110 @@ static PyObject *plan_eval(dense_plan *self, PyObject *const *args, Py_ssize_t n
     if (stopped)
         goto fail;
     Py_DECREF(x);
+    Py_XDECREF(d);
     return (PyObject *)y;
 fail:
     Py_XDECREF(x);
+    Py_XDECREF(d);
     Py_XDECREF(y);
     return NULL;
 }
 
-static PyObject *plan_get_n_in(dense_plan *self, void *unused)
+static PyObject *net_eval(net_object *self, PyObject *const *args, Py_ssize_t n_args, PyObject *names)
 {
-    return (void)unused, PyLong_FromSize_t(sg_dense_n_in(self->plan));
-}
-static PyObject *plan_get_n_out(dense_plan *self, void *unused)
-{
-    return (void)unused, PyLong_FromSize_t(sg_dense_n_out(self->plan));
-}
-static PyObject *plan_get_isa(dense_plan *self, void *unused)
-{
-    return (void)unused, PyUnicode_FromString(sg_dense_isa(self->plan));
-}
-static PyObject *plan_get_flops(dense_plan *self, void *unused)
-{
-    return (void)unused, PyFloat_FromDouble(sg_dense_flops(self->plan));
-}
-static PyObject *plan_get_dtype(dense_plan *self, void *unused)
-{
-    (void)unused;
-    return (PyObject *)PyArray_DescrFromType(sg_dense_bits(self->plan) == 32 ? NPY_FLOAT : NPY_DOUBLE);
+    return run_task(self, "eval", SG_NET_EVAL, args, n_args, names);
 }
 
-static PyMethodDef plan_methods[] = {
-    {"eval", SG_METHOD(plan_eval), METH_FASTCALL | METH_KEYWORDS,
+static PyObject *net_jvp(net_object *self, PyObject *const *args, Py_ssize_t n_args, PyObject *names)
+{
+    return run_task(self, "jvp", SG_NET_JVP, args, n_args, names);
+}
+
+static PyObject *net_vjp(net_object *self, PyObject *const *args, Py_ssize_t n_args, PyObject *names)
+{
+    return run_task(self, "vjp", SG_NET_VJP, args, n_args, names);
+}
+
+static PyObject *net_get_n_in(net_object *self, void *unused)
+{
+    return (void)unused, PyLong_FromSize_t(sg_net_n_in(self->net));
+}
+static PyObject *net_get_n_out(net_object *self, void *unused)
+{
+    return (void)unused, PyLong_FromSize_t(sg_net_n_out(self->net));
+}
+static PyObject *net_get_isa(net_object *self, void *unused)
+{
+    return (void)unused, PyUnicode_FromString(sg_net_isa(self->net));
+}
+static PyObject *net_get_flops(net_object *self, void *unused)
+{
+    return (void)unused, PyFloat_FromDouble(sg_net_flops(self->net));
+}
+static PyObject *net_get_dtype(net_object *self, void *unused)
+{
+    (void)unused;
+    return (PyObject *)PyArray_DescrFromType(sg_net_bits(self->net) == 32 ? NPY_FLOAT : NPY_DOUBLE);
+}
+
+static PyObject *net_get_fused(net_object *self, void *unused)
+{
+    return (void)unused, PyBool_FromLong(sg_net_is_fused(self->net));
+}
+
+#define THREADS_DOC                                                                                 \
+    "num_threads : int\n    0 for all CPUs allowed (or OMP_NUM_THREADS).\n\n"                       \
+    "Notes\n-----\nA row has the same bits for any n, position, strides and num_threads."
+
+static PyMethodDef net_methods[] = {
+    {"eval", SG_METHOD(net_eval), METH_FASTCALL | METH_KEYWORDS,
      "eval(x, out=None, num_threads=1) -> out\n\n"
      "Run rows through the network.\n\n"
      "Parameters\n----------\n"
-     "x : (n, n_in) array of the plan's dtype\n    Any strides.\n"
-     "out : (n, n_out) array of the plan's dtype, optional\n    Any strides; must not share memory with x. A new "
-     "C-ordered array by default.\n"
-     "num_threads : int\n    0 for all CPUs allowed (or OMP_NUM_THREADS).\n\n"
-     "Notes\n-----\nA row has the same bits for any n, position, strides and num_threads."},
+     "x : (n, n_in) array of the net's dtype\n    Any strides.\n"
+     "out : (n, n_out) array of the net's dtype, optional\n    Any strides; must not share memory with x. A new "
+     "C-ordered array by default.\n" THREADS_DOC},
+    {"jvp", SG_METHOD(net_jvp), METH_FASTCALL | METH_KEYWORDS,
+     "jvp(x, d, out=None, num_threads=1) -> out\n\n"
+     "Derivative of the outputs at x along the direction d of the inputs.\n\n"
+     "Parameters\n----------\n"
+     "x, d : (n, n_in) arrays of the net's dtype\n    Any strides.\n"
+     "out : (n, n_out) array, optional\n    As in eval.\n" THREADS_DOC},
+    {"vjp", SG_METHOD(net_vjp), METH_FASTCALL | METH_KEYWORDS,
+     "vjp(x, d, out=None, num_threads=1) -> out\n\n"
+     "Gradient with respect to the inputs at x, from the gradient d with respect to the outputs.\n\n"
+     "Parameters\n----------\n"
+     "x : (n, n_in) array of the net's dtype\n    Any strides.\n"
+     "d : (n, n_out) array\n    Any strides.\n"
+     "out : (n, n_in) array, optional\n    As in eval.\n" THREADS_DOC},
     {NULL, NULL, 0, NULL},
 };
 
-static PyGetSetDef plan_getset[] = {
-    {"n_in", (getter)plan_get_n_in, NULL, "Number of inputs.", NULL},
-    {"n_out", (getter)plan_get_n_out, NULL, "Number of outputs.", NULL},
-    {"dtype", (getter)plan_get_dtype, NULL, "float32 or float64.", NULL},
-    {"isa", (getter)plan_get_isa, NULL, "Instruction set the weights were packed for.", NULL},
-    {"flops", (getter)plan_get_flops, NULL, "Operations per row: two for each weight.", NULL},
+static PyGetSetDef net_getset[] = {
+    {"n_in", (getter)net_get_n_in, NULL, "Number of inputs.", NULL},
+    {"n_out", (getter)net_get_n_out, NULL, "Number of outputs.", NULL},
+    {"dtype", (getter)net_get_dtype, NULL, "float32 or float64.", NULL},
+    {"isa", (getter)net_get_isa, NULL, "Instruction set the weights were packed for.", NULL},
+    {"flops", (getter)net_get_flops, NULL, "Operations per row: two for each weight of a dense layer.", NULL},
+    {"is_fused", (getter)net_get_fused, NULL, "True for a chain of dense layers.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-static PyType_Slot plan_slots[] = {
-    {Py_tp_new, plan_new},
-    {Py_tp_dealloc, plan_dealloc},
-    {Py_tp_methods, plan_methods},
-    {Py_tp_getset, plan_getset},
-    {Py_tp_doc, "DensePlan(weights, biases, activations, dtype)\n\n"
-                "Chain of dense layers, packed for fused inference; immutable.\n\n"
+static PyType_Slot net_slots[] = {
+    {Py_tp_new, net_new},
+    {Py_tp_dealloc, net_dealloc},
+    {Py_tp_methods, net_methods},
+    {Py_tp_getset, net_getset},
+    {Py_tp_doc, "Net(graph, parameters, derivatives=True)\n\n"
+                "A network ready to run, packed once; immutable.\n\n"
                 "Parameters\n----------\n"
-                "weights : sequence of (n_in, n_out) arrays\n    Copied.\n"
-                "biases : sequence of (n_out,) arrays or None\n    Copied.\n"
-                "activations : sequence of str or (str, float)\n    Name, or name and parameter (leaky_relu, elu), see "
-                "activations().\n"
-                "dtype : float32 or float64\n    Of all arrays, also those given to eval."},
+                "graph : Graph\n"
+                "parameters : (n_parameters,) float32 or float64 array\n    Copied.\n"
+                "derivatives : bool\n    False saves the memory of what jvp and vjp need."},
     {0, NULL},
 };
 
-static PyType_Spec plan_spec = {"simgraft._core.DensePlan", sizeof(dense_plan), 0, Py_TPFLAGS_DEFAULT, plan_slots};
+static PyType_Spec net_spec = {"simgraft._core.Net", sizeof(net_object), 0, Py_TPFLAGS_DEFAULT, net_slots};
 
 /* --------------------------------------------------------------------------------------------------- module level */
 
@@ -417,6 +541,15 @@ static PyObject *fma_peak(PyObject *self, PyObject *arguments)
 }
 
 static PyMethodDef methods[] = {
+    {"dense_net", SG_METHOD(dense_net), METH_VARARGS | METH_KEYWORDS,
+     "dense_net(weights, biases, activations, dtype) -> Net\n\n"
+     "Chain of dense layers from arrays.\n\n"
+     "Parameters\n----------\n"
+     "weights : sequence of (n_in, n_out) arrays\n    Copied.\n"
+     "biases : sequence of (n_out,) arrays or None\n    Copied.\n"
+     "activations : sequence of str or (str, float)\n    Name, or name and parameter (leaky_relu, elu), see "
+     "activations().\n"
+     "dtype : float32 or float64\n    Of all arrays, also those given to eval."},
     {"activations", activations, METH_NOARGS,
      "activations() -> list of (name, default parameter, formula, derivative needs the input)"},
     {"activation_reference", activation_reference, METH_VARARGS,
@@ -431,10 +564,11 @@ static PyMethodDef methods[] = {
 
 int sg_bind_infer(PyObject *module)
 {
-    PyObject *type = PyType_FromSpec(&plan_spec);
-    if (!type)
+    PyObject *type = PyType_FromSpec(&net_spec);
+    if (!type || PyModule_AddType(module, (PyTypeObject *)type) < 0) {
+        Py_XDECREF(type);
         return -1;
-    int failed = PyModule_AddObjectRef(module, "DensePlan", type);
-    Py_DECREF(type);
-    return failed ? -1 : sg_bind_add(module, methods);
+    }
+    net_type = (PyTypeObject *)type;
+    return sg_bind_add(module, methods);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Binds csrc/nn: the tables of operators, losses and optimisers, the types Graph and Trainer, start values. */
-#include "bindings/convert.h"
+#include "bindings/bind_nn.h"
 
 #include "nn/graph.h"
 #include "nn/init.h"
@@ -583,6 +583,15 @@ static PyType_Slot graph_slots[] = {
 static PyType_Spec graph_spec = {"simgraft._core.Graph", sizeof(graph_object), 0, Py_TPFLAGS_DEFAULT, graph_slots};
 
 static PyTypeObject *graph_type; /* lives as long as the process, like the exceptions */
+
+const sg_graph *sg_bind_graph_of(PyObject *object, const char *name)
+{
+    if (!PyObject_TypeCheck(object, graph_type)) {
+        PyErr_Format(PyExc_TypeError, "%s: expected a Graph of the core, got %.100s", name, Py_TYPE(object)->tp_name);
+        return NULL;
+    }
+    return ((graph_object *)object)->graph;
+}
 
 /* ----------------------------------------------------------------------------------------------------------- Trainer */
 typedef struct trainer_object {

@@ -30,7 +30,7 @@ def network(sizes, activation="softsign", last="linear", dtype=np.float32, seed=
 
 
 def plan(net):
-    return _core.DensePlan(*net, net[0][0].dtype)
+    return _core.dense_net(*net, net[0][0].dtype)
 
 
 def inputs(n, n_in, dtype=np.float32, seed=2):
@@ -286,12 +286,12 @@ def test_output_that_overlaps_the_input_is_refused():
 def test_wrong_layers_are_named(change, error, words):
     net = network([7, 5, 3])
     with pytest.raises(error, match=words):
-        _core.DensePlan(*change(*net), np.float32)
+        _core.dense_net(*change(*net), np.float32)
 
 
 def test_other_precisions_are_refused():
     with pytest.raises(ValueError, match="dtype: expected float32 or float64"):
-        _core.DensePlan(*network([7, 5, 3]), np.float16)
+        _core.dense_net(*network([7, 5, 3]), np.float16)
 
 
 def test_failed_allocations_are_memory_errors():
@@ -330,7 +330,7 @@ def test_child_of_fork_evaluates_without_hanging():
 import os, numpy as np
 from simgraft import _core
 w = np.ones((3, 2), np.float32)
-p = _core.DensePlan([w], [None], ["linear"], "float32")
+p = _core.dense_net([w], [None], ["linear"], "float32")
 x = np.ones((5000, 3), np.float32)
 p.eval(x, None, 2)
 child = os.fork()

@@ -62,7 +62,7 @@ class Network:
         _real(self.parameters.dtype)
         if self.parameters.shape != (self._graph.n_parameters,):
             raise ValueError(f"parameters: expected shape ({self._graph.n_parameters},), got {self.parameters.shape}")
-        self._plan = self._planned = None
+        self._net = self._packed = None
 
     @classmethod
     def from_graph(cls, inputs, output, *, seed, dtype="float32", initializer=None):
@@ -169,33 +169,56 @@ class Network:
         TypeError, ValueError
             If dtype or shape of ``x`` or ``out`` differ from the above.
         """
-        if not self.is_chain:
-            return self._graph.forward(self.parameters, x, out, num_threads or 0)
-        return self.dense_plan().eval(x, out, num_threads or 0)
+        return self.net().eval(x, out, num_threads or 0)
 
-    def dense_plan(self):
-        """Packed weights for fused inference of a chain of dense layers (``_core.DensePlan``); does not follow later changes."""
+    def net(self):
+        """The network packed for the instruction set in use (``_core.Net``); it does not follow later changes of the parameters.
+
+        Made at the first call and whenever parameters have changed since; :meth:`predict`, :meth:`jvp` and :meth:`vjp` use it.
+        """
         # Compared as bits, because the parameters are the caller's to change (and NaN differs from itself).
         bits = self.parameters.view(np.int32)
-        if self._plan is None or self._plan.isa != _core.isa() or not np.array_equal(bits, self._planned):
-            weights, biases, activations = zip(*self.layers)
-            self._plan = _core.DensePlan(weights, biases, activations, self.dtype)
-            self._planned = bits.copy()
-        return self._plan
+        if self._net is None or self._net.isa != _core.isa() or not np.array_equal(bits, self._packed):
+            self._net = _core.Net(self._graph, self.parameters)
+            self._packed = bits.copy()
+        return self._net
 
-    def vjp(self, x, d_y):
+    def jvp(self, x, d_x, out=None, *, num_threads=None):
+        """Jacobian-vector product: derivative of ``predict(x)`` along a direction of the inputs.
+
+        Parameters
+        ----------
+        x, d_x : (n, n_in) array
+            Of the network's dtype.
+        out : (n, n_out) array, optional
+        num_threads : int, optional
+            As in :meth:`predict`.
+
+        Returns
+        -------
+        (n, n_out) array
+        """
+        return self.net().jvp(x, d_x, out, num_threads or 0)
+
+    def vjp(self, x, d_y, *, parameters=True, num_threads=None):
         """Vector-Jacobian product: gradients of ``sum(d_y * predict(x))``.
 
         Parameters
         ----------
         x : (n, n_in) array
         d_y : (n, n_out) array
+        parameters : bool, optional
+            Whether the gradient with respect to the parameters is wanted; it runs on one thread.
+        num_threads : int, optional
+            As in :meth:`predict`, without parameters.
 
         Returns
         -------
         d_x : (n, n_in) array
-        d_parameters : (n_parameters,) array
+        d_parameters : (n_parameters,) array or None
         """
+        if not parameters:
+            return self.net().vjp(x, d_y, None, num_threads or 0), None
         d_parameters, d_x = self._graph.backward(self.parameters, x, d_y)
         return d_x, d_parameters
 
