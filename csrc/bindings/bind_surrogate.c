@@ -245,61 +245,6 @@ static void surrogate_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-/* One call of evaluate: chunks of rows over threads, each chunk with its own guard. */
-typedef struct evaluation {
-    const sg_surrogate *surrogate;
-    size_t              n, chunk;
-    int                 single;
-    const char         *in;
-    char               *out;
-    ptrdiff_t           in_row, in_col, out_row, out_col;
-    char               *workspace; /* workspace_bytes for each thread */
-    size_t              workspace_bytes;
-    sg_guard           *guard;  /* per chunk, or NULL */
-    size_t             *counts; /* (n_in) per thread, or NULL */
-    size_t              n_in;
-    sg_poll             poll;
-} evaluation;
-
-static int evaluate_chunk(void *context, size_t block, int thread)
-{
-    evaluation *e = context;
-    if (thread == 0 && block > 0 && sg_poll_due(&e->poll, (double)block, 0))
-        return SG_ERR_INTERRUPTED;
-    size_t      row = block * e->chunk, n = e->n - row < e->chunk ? e->n - row : e->chunk;
-    size_t      size      = e->single ? sizeof(float) : sizeof(double);
-    void       *out       = e->out + (ptrdiff_t)row * e->out_row * (ptrdiff_t)size;
-    const void *in        = e->in + (ptrdiff_t)row * e->in_row * (ptrdiff_t)size;
-    void       *workspace = e->workspace + (size_t)thread * e->workspace_bytes;
-    sg_guard   *guard     = e->guard ? e->guard + block : NULL;
-    if (guard && e->counts)
-        guard->outside_of_input = e->counts + (size_t)thread * e->n_in;
-    if (e->single)
-        return (int)sg_surrogate_eval_f32(e->surrogate, n, in, e->in_row, e->in_col, out, e->out_row,
-                                          e->out_col, workspace, guard);
-    return (int)sg_surrogate_eval_f64(e->surrogate, n, in, e->in_row, e->in_col, out, e->out_row, e->out_col,
-                                      workspace, guard);
-}
-
-/* Sums the guards of the chunks into the first one, in order. */
-static void merge(sg_guard *guard, size_t n_chunks)
-{
-    for (size_t i = 1; i < n_chunks; i++) {
-        const sg_guard *g = guard + i;
-        if (!guard->first_flags && g->first_flags) {
-            guard->first_row   = guard->n_rows + g->first_row;
-            guard->first_input = g->first_input;
-            guard->first_value = g->first_value;
-            guard->first_flags = g->first_flags;
-        }
-        guard->n_rows += g->n_rows;
-        guard->n_outside += g->n_outside;
-        guard->n_box += g->n_box;
-        guard->n_density += g->n_density;
-        guard->n_not_finite += g->n_not_finite;
-    }
-}
-
 /* Counts of the guard, the text about its first row, and the counts per input when asked for. */
 static PyObject *guard_result(const sg_surrogate *surrogate, const sg_guard *guard)
 {
@@ -311,107 +256,98 @@ static PyObject *guard_result(const sg_surrogate *surrogate, const sg_guard *gua
                          "first", error.message);
 }
 
-#define CHUNK 1536 /* rows: eight blocks, some hundred microseconds of work */
-
-/* evaluate(x, out, policy, flags, counts, num_threads): policy -1 for no guard, else sg_guard_policy (not
- * the fallback). */
-static PyObject *surrogate_evaluate(PyObject *object, PyObject *const *argument, Py_ssize_t n_arguments)
+static sg_surrogate_table table_of(PyArrayObject *array)
 {
-    const sg_surrogate *surrogate = ((surrogate_object *)object)->surrogate;
-    if (n_arguments != 6)
-        return PyErr_Format(PyExc_TypeError, "evaluate: expected 6 arguments, got %zd", n_arguments);
-    int policy = (int)PyLong_AsLong(argument[2]), num_threads = (int)PyLong_AsLong(argument[5]);
+    return (sg_surrogate_table){PyArray_DATA(array), stride(array, 0), stride(array, 1), PyArray_TYPE(array) == NPY_FLOAT};
+}
+
+/* x, d (derivatives only), out, policy, flags, counts, num_threads: policy -1 for no guard, else sg_guard_policy (not the
+ * fallback). */
+static PyObject *run_task(PyObject *object, const char *method, sg_net_task task, PyObject *const *argument, Py_ssize_t n_arguments)
+{
+    const sg_surrogate *surrogate  = ((surrogate_object *)object)->surrogate;
+    const int           derivative = task != SG_NET_EVAL;
+    if (n_arguments != 6 + derivative)
+        return PyErr_Format(PyExc_TypeError, "%s: expected %d arguments, got %zd", method, 6 + derivative, n_arguments);
+    PyObject *const *rest   = argument + 1 + derivative; /* out, policy, flags, counts, num_threads */
+    int              policy = (int)PyLong_AsLong(rest[1]), num_threads = (int)PyLong_AsLong(rest[4]);
     if (PyErr_Occurred())
         return NULL;
-    sg_surrogate_info info   = sg_surrogate_describe(surrogate);
-    int               single = is_single(argument[0]), type = single ? NPY_FLOAT : NPY_DOUBLE;
+    sg_surrogate_info info = sg_surrogate_describe(surrogate);
+    const int         type = is_single(argument[0]) ? NPY_FLOAT : NPY_DOUBLE;
+    const char       *wide[2] = {"n n_in", "n n_out"};
+    const int         adjoint = task == SG_NET_VJP;
     sg_dims           dims = {0};
     sg_dim_set(&dims, "n_in", (npy_intp)info.n_in);
     sg_dim_set(&dims, "n_out", (npy_intp)info.n_out);
-    PyArrayObject *in = sg_array_in(&dims, argument[0], "x", type, "n n_in", SG_STRIDED), *out = NULL,
-                  *flags = NULL, *counts = NULL;
-    PyObject *result = NULL;
-    sg_guard  one, *guard = NULL;
-    char     *workspace     = NULL;
-    size_t   *thread_counts = NULL;
-    if (!in || !(out = sg_array_out(&dims, argument[1], "out", type, "n n_out", SG_STRIDED)) ||
-        sg_array_separate(in, "x", out, "out"))
+    PyArrayObject *in = sg_array_in(&dims, argument[0], "x", type, wide[0], SG_STRIDED), *d = NULL, *out = NULL, *flags = NULL,
+                  *counts = NULL;
+    PyObject *result    = NULL;
+    char     *workspace = NULL;
+    if (!in || (derivative && !(d = sg_array_in(&dims, argument[1], "d", type, wide[adjoint], SG_STRIDED))) ||
+        !(out = sg_array_out(&dims, rest[0], "out", type, wide[!adjoint], SG_STRIDED)) || sg_array_separate(in, "x", out, "out") ||
+        (d && sg_array_separate(d, "d", out, "out")))
         goto done;
-    if (argument[3] != Py_None && !(flags = sg_array_out(&dims, argument[3], "flags", NPY_UINT8, "n", 0)))
+    if (rest[2] != Py_None && !(flags = sg_array_out(&dims, rest[2], "flags", NPY_UINT8, "n", 0)))
         goto done;
-    if (argument[4] != Py_None &&
-        !(counts = sg_array_out(&dims, argument[4], "counts", NPY_INT64, "n_in", 0)))
+    if (rest[3] != Py_None && !(counts = sg_array_out(&dims, rest[3], "counts", NPY_INT64, "n_in", 0)))
         goto done;
 
-    size_t n = (size_t)sg_dim(&dims, "n"), chunk = CHUNK;
-    if (n / chunk > 1024) /* bounds the number of guards */
-        chunk = sg_round_up(n / 1024, CHUNK);
-    size_t    n_chunks  = n ? (n + chunk - 1) / chunk : 1;
-    int       n_threads = sg_threads_resolve(num_threads, n_chunks);
-    sg_error  error     = {0};
-    sg_status status    = SG_OK;
+    sg_error         error = {0};
+    sg_guard         guard;
+    sg_poll          poll = sg_python_poll(Py_None);
+    sg_surrogate_job job  = {.task = task, .n = (size_t)sg_dim(&dims, "n"), .in = table_of(in), .out = table_of(out), .poll = &poll};
+    if (d)
+        job.d = table_of(d);
     if (policy >= 0) {
-        guard = &one;
-        if (n_chunks > 1)
-            status = sg_alloc_array(&guard, n_chunks, sizeof *guard, "guard", &error);
-        for (size_t i = 0; status == SG_OK && i < n_chunks; i++) {
-            sg_guard_init(guard + i);
-            guard[i].policy    = (sg_guard_policy)policy;
-            guard[i].row_flags = flags ? (uint8_t *)PyArray_DATA(flags) + i * chunk : NULL;
-        }
-        if (status == SG_OK && counts)
-            status = sg_alloc_array(&thread_counts, (size_t)n_threads * info.n_in, sizeof(size_t), "counts",
-                                    &error);
+        sg_guard_init(&guard);
+        guard.policy           = (sg_guard_policy)policy;
+        guard.row_flags        = flags ? PyArray_DATA(flags) : NULL;
+        guard.outside_of_input = counts ? PyArray_DATA(counts) : NULL; /* counts of 64 bits, as size_t is */
+        job.guard              = &guard;
     }
-    size_t bytes = sg_round_up(sg_surrogate_workspace_bytes(surrogate), SG_ALIGNMENT);
-    if (status == SG_OK) {
-        workspace = sg_alloc(bytes * (size_t)n_threads);
-        if (!workspace)
-            status = sg_fail(&error, SG_ERR_MEMORY, "workspace", "could not allocate %d x %zu bytes",
-                             n_threads, bytes);
+    num_threads        = sg_surrogate_job_threads(job.n, num_threads);
+    const size_t bytes = sg_surrogate_job_bytes(surrogate, task, num_threads);
+    job.workspace = workspace = sg_alloc(bytes);
+    if (!workspace) {
+        PyErr_Format(PyExc_MemoryError, "workspace: could not allocate %zu bytes", bytes);
+        goto done;
     }
-    if (status != SG_OK) {
+    sg_status              status;
+    Py_BEGIN_ALLOW_THREADS status = sg_surrogate_run(surrogate, &job, num_threads);
+    Py_END_ALLOW_THREADS if (status != SG_OK)
+    {
+        if (job.guard && guard.first_flags && (status == SG_ERR_DOMAIN || status == SG_ERR_NOT_FINITE))
+            status = sg_guard_explain(surrogate, &guard, &error);
         sg_raise(status, &error);
         goto done;
     }
-    evaluation             e      = {surrogate,
-                                     n,
-                                     chunk,
-                                     single,
-                                     PyArray_BYTES(in),
-                                     PyArray_BYTES(out),
-                                     stride(in, 0),
-                                     stride(in, 1),
-                                     stride(out, 0),
-                                     stride(out, 1),
-                                     workspace,
-                                     bytes,
-                                     guard,
-                                     thread_counts,
-                                     info.n_in,
-                                     sg_python_poll(Py_None)};
-    Py_BEGIN_ALLOW_THREADS status = (sg_status)sg_threads_blocks(n_chunks, n_threads, evaluate_chunk, &e);
-    Py_END_ALLOW_THREADS if (guard) merge(guard, n_chunks);
-    if (status != SG_OK) {
-        if (guard && guard->first_flags && (status == SG_ERR_DOMAIN || status == SG_ERR_NOT_FINITE))
-            status = sg_guard_explain(surrogate, guard, &error);
-        sg_raise(status, &error);
-        goto done;
-    }
-    if (counts)
-        for (size_t k = 0; k < (size_t)n_threads * info.n_in; k++)
-            ((npy_int64 *)PyArray_DATA(counts))[k % info.n_in] += (npy_int64)thread_counts[k];
-    result = guard ? guard_result(surrogate, guard) : Py_NewRef(Py_None);
+    result = job.guard ? guard_result(surrogate, &guard) : Py_NewRef(Py_None);
 done:
-    if (guard != &one)
-        sg_free(guard);
-    sg_free(thread_counts);
     sg_free(workspace);
     Py_XDECREF(in);
+    Py_XDECREF(d);
     Py_XDECREF(out);
     Py_XDECREF(flags);
     Py_XDECREF(counts);
     return result;
+}
+
+_Static_assert(sizeof(size_t) == sizeof(npy_int64), "counts of a guard are int64 in Python");
+
+static PyObject *surrogate_evaluate(PyObject *object, PyObject *const *argument, Py_ssize_t n_arguments)
+{
+    return run_task(object, "evaluate", SG_NET_EVAL, argument, n_arguments);
+}
+
+static PyObject *surrogate_jvp(PyObject *object, PyObject *const *argument, Py_ssize_t n_arguments)
+{
+    return run_task(object, "jvp", SG_NET_JVP, argument, n_arguments);
+}
+
+static PyObject *surrogate_vjp(PyObject *object, PyObject *const *argument, Py_ssize_t n_arguments)
+{
+    return run_task(object, "vjp", SG_NET_VJP, argument, n_arguments);
 }
 
 static PyObject *surrogate_distance(PyObject *object, PyObject *argument)
@@ -483,6 +419,12 @@ static PyMethodDef surrogate_methods[] = {
      "x (n, n_in) and out (n, n_out): both float32 or both float64, any strides. policy: -1 no guard, 0 "
      "count, 1 stop.\n"
      "flags: (n,) uint8 or None; counts: (n_in,) int64, added to, or None."},
+    {"jvp", SG_METHOD(surrogate_jvp), METH_FASTCALL,
+     "jvp(x, d, out, policy, flags, counts, num_threads) -> dict or None\n\n"
+     "d (n, n_in): direction of the inputs; out (n, n_out): derivative along it. The rest as in evaluate."},
+    {"vjp", SG_METHOD(surrogate_vjp), METH_FASTCALL,
+     "vjp(x, d, out, policy, flags, counts, num_threads) -> dict or None\n\n"
+     "d (n, n_out): gradient with respect to the outputs; out (n, n_in): with respect to the inputs."},
     {"distance", surrogate_distance, METH_O,
      "distance(x) -> (n,) float64\n\nMahalanobis distance of each row to the training data."},
     {"describe", surrogate_describe, METH_NOARGS, "describe() -> dict"},

@@ -23,7 +23,7 @@ __all__ = ["Guard", "GuardReport", "OutsideDomainWarning", "Surrogate", "describ
 logger = logging.getLogger("simgraft")
 
 KIND = "simgraft surrogate"
-VERSION = 1
+VERSION = 2
 
 _POLICIES = ("raise", "warn", "fallback", "count", "off")
 _UNLIMITED = 1e300  # a distance that is computed, but never exceeded
@@ -144,8 +144,8 @@ class Surrogate:
     ----------
     kernel : simgraft.Kernel
         What is replaced.
-    network : simgraft.nn.MLP
-        What is trained.
+    network : simgraft.nn.MLP, simgraft.nn.Model ...
+        What is trained: anything with ``build(n_in, n_out, seed, dtype)``.
     encoder, decoder : Encoder or dict of name -> Transform or list of Transform, optional
         Chains of the inputs and of the outputs; see :mod:`simgraft.encode` for what a variable gets
         otherwise.
@@ -278,10 +278,8 @@ class Surrogate:
         self.decoder_ = _as_encoder(self.decoder, "outputs").fit(train)
         self.weight_ = weight.fit(train) if isinstance(weight, InverseDensity) else weight
         network = self.network.build(self.encoder_.n_out_, self.decoder_.n_out_, seed=seed, dtype=dtype)
-        if not network.is_chain:
-            raise ValueError("network: a surrogate needs a chain of dense layers (nn.MLP)")
         self._domain = self._fit_domain(train)
-        self._fit_distance(train, _core.Surrogate(self._entries(network.layers)))
+        self._fit_distance(train, _core.Surrogate(self._entries(network)))
         batches = self._batches(train, batch_size, dtype, parse_bytes(memory))
         callbacks = list(options.pop("callbacks", ()))
         if validation is not None:
@@ -301,11 +299,10 @@ class Surrogate:
             callbacks=callbacks,
             **options,
         )
-        self.network_ = network
         self.provenance = self._trained_provenance(
             train, validation, seed, batch_size, loss, optimizer, dtype, time.perf_counter() - start
         )
-        self._start(network.layers)
+        self._start(network)
         return self
 
     def _fit_domain(self, train):
@@ -467,9 +464,9 @@ class Surrogate:
     def from_network(
         cls,
         kernel,
-        weights,
-        biases,
-        activations,
+        network,
+        biases=None,
+        activations=None,
         *,
         encoder=None,
         decoder=None,
@@ -483,12 +480,13 @@ class Surrogate:
         ----------
         kernel : simgraft.Kernel
             What it replaces; a description without a function will do.
-        weights : list of (n_in, n_out) float32 or float64 arrays
-        biases : list of (n_out,) arrays
-            Of the same dtype.
-        activations : list of str or (str, float)
-            One for each layer, with its parameter where it has one: "softsign", ("leaky_relu", 0.2),
-            "linear".
+        network : simgraft.nn.Network, or list of (n_in, n_out) float32 or float64 arrays
+            A network, whose parameters are copied; or the weights of a chain of dense layers.
+        biases : list of (n_out,) arrays, optional
+            For weights, of the same dtype.
+        activations : list of str or (str, float), optional
+            For weights, one for each layer, with its parameter where it has one: "softsign",
+            ("leaky_relu", 0.2), "linear".
         encoder, decoder : dict of name -> list of Transform, or Encoder, optional
             Chains with all values given: ``[Log(), MinMax(low=..., high=...)]``; a variable that is not named
             is passed as it is.
@@ -514,15 +512,7 @@ class Surrogate:
         self = cls(kernel, None, encoder=encoder, decoder=decoder, guard=guard)
         self.encoder_ = _given_encoder(encoder, kernel.inputs, "inputs")
         self.decoder_ = _given_encoder(decoder, kernel.outputs, "outputs")
-        if not len(weights) == len(biases) == len(activations):
-            raise ValueError(
-                f"weights, biases, activations: expected as many of each, got {len(weights)}, {len(biases)}, {len(activations)}"
-            )
-        layers = [
-            (np.ascontiguousarray(w), np.ascontiguousarray(b), a)
-            for w, b, a in zip(weights, biases, activations)
-        ]
-        _check_layers(layers, self.encoder_.n_out_, self.decoder_.n_out_)
+        network = _given_network(network, biases, activations, self.encoder_.n_out_, self.decoder_.n_out_)
         missing, flags = _special_inputs(self.encoder_)
         if domain is None:
             limits = [(v.low, v.high) for v in kernel.inputs.values() for _ in range(v.size)]
@@ -545,7 +535,7 @@ class Surrogate:
             "kernel": {"name": kernel.name, "version": kernel.version},
             **(provenance or {}),
         }
-        self._start(layers)
+        self._start(network)
         return self
 
     # ------------------------------------------------------------------------------------------------ running
@@ -612,15 +602,90 @@ class Surrogate:
         )
         counts = core.evaluate(x, out, 0, flags, per_input, threads)
         n_fallback = self._fall_back(x, out, flags) if policy == "fallback" and counts["n_outside"] else 0
+        self._report(counts, per_input, n_fallback, policy, 2)
+        return out
+
+    def jvp(self, x, d_x, out=None, *, num_threads=None, guard=None):
+        """Tangent-linear: derivative of the outputs along a direction of the inputs, in physical units.
+
+        Parameters
+        ----------
+        x : (n, n_in) float64 or float32 array
+            Packed rows, any strides.
+        d_x : (n, n_in) array of the same dtype
+            Direction, in the units of the inputs.
+        out : (n, n_out) array, optional
+        num_threads, guard : optional
+            As in :meth:`evaluate`.
+
+        Returns
+        -------
+        (n, n_out) array
+            ``J d_x`` with the Jacobian J of encoder, network and decoder at each row. At a kink or jump it is the
+            derivative of one side: 0 for categories, for masked values and beyond the bounds of clipped variables.
+
+        Raises
+        ------
+        ValueError
+            DomainError or NotFiniteError, as the guard says.
+        NotImplementedError
+            With ``guard="fallback"``: kernels in Python have no derivative.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import simgraft as sg
+        >>> kernel = sg.Kernel(None, inputs={"x": sg.Var("m", 0, 1)}, outputs={"y": sg.Var("Pa")}, name="line")
+        >>> line = sg.Surrogate.from_network(kernel, [np.array([[2.0]])], [np.array([1.0])], ["linear"])
+        >>> line.jvp(np.array([[0.25]]), np.array([[3.0]]))
+        array([[6.]])
+        """
+        return self._differentiate("jvp", x, d_x, out, self.n_out, num_threads, guard)
+
+    def vjp(self, x, d_y, out=None, *, num_threads=None, guard=None):
+        """Adjoint: gradient with respect to the inputs from that with respect to the outputs, in physical units.
+
+        Parameters
+        ----------
+        x : (n, n_in) float64 or float32 array
+            Packed rows, any strides.
+        d_y : (n, n_out) array of the same dtype
+            Gradient of some number with respect to the outputs.
+        out : (n, n_in) array, optional
+        num_threads, guard : optional
+            As in :meth:`evaluate`.
+
+        Returns
+        -------
+        (n, n_in) array
+            ``J' d_y``; see :meth:`jvp`, also for what is raised.
+        """
+        return self._differentiate("vjp", x, d_y, out, self.n_in, num_threads, guard)
+
+    def _differentiate(self, method, x, d, out, width, num_threads, guard):
+        policy = self._policy if guard is None else guard
+        _check_policy(policy)
+        if policy == "fallback":
+            raise NotImplementedError(f"guard: {method} has no kernel to fall back to; choose another policy for this call")
+        if out is None and isinstance(x, np.ndarray) and x.ndim == 2:
+            out = np.empty((len(x), width), dtype=np.float32 if x.dtype == np.float32 else np.float64)
+        run, per_input = getattr(self._fitted(), method), np.zeros(self.n_in, dtype=np.int64)
+        number = {"off": -1, "raise": 1}.get(policy, 0)
+        counts = run(x, d, out, number, None, None if policy == "off" else per_input, num_threads or 0)
+        if counts is not None:
+            self._report(counts, per_input, 0, policy, 3)
+        return out
+
+    def _report(self, counts, per_input, n_fallback, policy, depth):
+        """Adds to the report of the guard; warns the caller depth calls above where that is the policy."""
         self.guard_report._add(counts, self.encoder_.labels_, per_input, n_fallback)
         if policy == "warn" and counts["n_outside"]:
             warnings.warn(
                 f"{counts['n_outside']} of {counts['n_rows']} rows lie outside the domain of the surrogate; "
                 f"first: {counts['first']}",
                 OutsideDomainWarning,
-                stacklevel=2,
+                stacklevel=depth + 1,
             )
-        return out
 
     def _fall_back(self, x, out, flags):
         if self.kernel.function is None:
@@ -675,22 +740,22 @@ class Surrogate:
         has_core = state.pop("_has_core")
         self.__dict__.update(state)
         if has_core:
-            self._core = _core.Surrogate(self._entries(self._layers))
+            self._core = _core.Surrogate(self._entries(self.network_))
 
     def _fitted(self):
         if getattr(self, "_core", None) is None:
             raise RuntimeError("this surrogate has not been fitted: call fit, or load one")
         return self._core
 
-    def _start(self, layers):
-        """The deployed function of these layers."""
-        self._core = _core.Surrogate(self._entries(layers))
-        self._layers = layers
+    def _start(self, network):
+        """The deployed function of a network."""
+        self._core = _core.Surrogate(self._entries(network))
+        self.network_ = network
         self.reset_guard_report()
 
     # -------------------------------------------------------------------------------------------------- files
 
-    def _entries(self, layers):
+    def _entries(self, network):
         """Contents of the file; docs/files.md."""
         kernel, domain = self.kernel, self._domain
         n_out = self.decoder_.n_in_
@@ -698,7 +763,6 @@ class Surrogate:
         units = [
             [v.unit for v in side.values() for _ in range(v.size)] for side in (kernel.inputs, kernel.outputs)
         ]
-        activations = [a if isinstance(a, tuple) else (a, None) for _, _, a in map(_layer, layers)]
         entries = {
             "kernel/name": str(kernel.name or ""),
             "kernel/version": str(kernel.version or ""),
@@ -714,10 +778,7 @@ class Surrogate:
             "output/high": np.array(
                 [np.inf if b is None else b for _, b in out_limits], dtype=np.float64
             ).reshape(n_out),
-            "network/activation": _lines([name for name, _ in activations]),
-            "network/parameter": np.array(
-                [_activation_parameter(n) if p is None else p for n, p in activations], dtype=np.float64
-            ),
+            **_network_entries(network),
             "domain/flags": domain["flags"],
             "domain/missing": domain["missing"],
             "domain/max_distance": np.array(domain["max_distance"], dtype=np.float64),
@@ -726,10 +787,6 @@ class Surrogate:
         }
         if domain["whitening"] is not None:
             entries["domain/mean"], entries["domain/whitening"] = domain["mean"], domain["whitening"]
-        for k, layer in enumerate(layers):
-            entries[f"network/weight_{k}"], entries[f"network/bias_{k}"] = (
-                np.array(v) for v in _layer(layer)[:2]
-            )
         settings = domain["settings"]
         entries["description"] = json.dumps(
             {
@@ -754,7 +811,7 @@ class Surrogate:
         """
         self._fitted()
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        _core.container_write(path, KIND, VERSION, self._entries(self._layers))
+        _core.container_write(path, KIND, VERSION, self._entries(self.network_))
         logger.info("surrogate of %s saved as %s", self.kernel.name, path)
 
     def export_c(self, path, **options):
@@ -833,15 +890,7 @@ class Surrogate:
             "max_distance": float(entries["domain/max_distance"]),
             "settings": guard,
         }
-        names = entries["network/activation"].splitlines()
-        self._layers = [
-            (
-                entries[f"network/weight_{k}"],
-                entries[f"network/bias_{k}"],
-                (name, float(entries["network/parameter"][k])),
-            )
-            for k, name in enumerate(names)
-        ]
+        self.network_ = _network_of(entries)
         self._core = core
         self.reset_guard_report()
         return self
@@ -878,8 +927,10 @@ class Surrogate:
         return "\n".join(lines)
 
     def _shape_text(self):
-        layers = [_layer(layer) for layer in self._layers]
-        return "-".join(str(n) for n in [len(layers[0][0])] + [len(b) for _, b, _ in layers])
+        network = self.network_
+        if not network.is_chain:
+            return f"{network.n_in} -> {network.n_out} of {len(network.spec['nodes'])} nodes"
+        return "-".join(str(n) for n in [network.n_in] + [len(bias) for _, bias, _ in network.layers])
 
     def _variable_lines(self, variables, encoder):
         return [
@@ -1012,7 +1063,7 @@ class _DeployedLoss:
 
     def __call__(self, training):
         surrogate = self.surrogate
-        core = _core.Surrogate(surrogate._entries(training.network.layers))
+        core = _core.Surrogate(surrogate._entries(training.network))
         total = n = 0
         for block in self.validation.blocks():
             x, y = (np.ascontiguousarray(v, dtype=np.float64) for v in block[:2])
@@ -1061,12 +1112,89 @@ def _equals_missing(x, missing, flags):
     return same & ((flags & _MAY_MISS) != 0)
 
 
-def _layer(layer):
-    """(weight, bias, activation) with the activation as a name or (name, parameter)."""
-    weight, bias, activation = layer[:3]
-    if len(layer) > 3:
-        activation = (activation, layer[3])
-    return weight, bias, activation
+def _given_network(network, biases, activations, n_in, n_out):
+    """A copy of a Network, or the chain of dense layers of given arrays, that fits encoder and decoder."""
+    from simgraft import nn
+
+    if isinstance(network, nn.Network):
+        if biases is not None or activations is not None:
+            raise TypeError("biases, activations: only for a list of weights, not for a Network")
+        if (network.n_in, network.n_out) != (n_in, n_out):
+            raise ValueError(
+                f"network: expected {n_in} inputs and {n_out} outputs, which the encoder makes and the decoder takes, "
+                f"got {network.n_in} and {network.n_out}"
+            )
+        return network.copy()
+    weights = network
+    if biases is None or activations is None or not len(weights) == len(biases) == len(activations):
+        counts = ["none" if v is None else len(v) for v in (weights, biases, activations)]
+        raise ValueError("weights, biases, activations: expected as many of each, got {}, {}, {}".format(*counts))
+    layers = [
+        (np.ascontiguousarray(w), np.ascontiguousarray(b), a) for w, b, a in zip(weights, biases, activations)
+    ]
+    _check_layers(layers, n_in, n_out)
+    return _chain(layers)
+
+
+def _chain(layers):
+    """Network of dense layers (weight, bias, activation)."""
+    from simgraft import nn
+
+    nodes = [("input", (), {"shape": len(layers[0][0])})]
+    for k, (_, bias, activation) in enumerate(layers):
+        name, parameter = activation if isinstance(activation, tuple) else (activation, None)
+        if name not in _ACTIVATIONS:
+            raise ValueError(f"activations: expected one of {', '.join(_ACTIVATIONS)}, got {name!r}")
+        nodes.append(("dense", (k,), {"units": len(bias), "activation": name, "parameter": parameter}))
+    return nn.Network(nodes, np.concatenate([part.ravel() for weight, bias, _ in layers for part in (weight, bias)]))
+
+
+def _network_entries(network):
+    """Graph and parameters as a file holds them; docs/files.md."""
+    nodes = network.spec["nodes"]
+    names, places, values = [], [], []
+    for k, node in enumerate(nodes):
+        for name, value in node["attributes"].items():
+            numbers = [] if isinstance(value, str) else value if isinstance(value, list) else [value]
+            names.append(f"{name}={value}" if isinstance(value, str) else name)
+            places.append((k, len(numbers)))
+            values += numbers
+    sizes = [sum(int(np.prod(shape)) for _, _, shape in node["parameters"]) for node in network._graph.nodes()]
+    return {
+        "network/op": _lines([node["op"] for node in nodes]),
+        "network/n_inputs": np.array([len(node["inputs"]) for node in nodes], dtype=np.int32),
+        "network/input": np.array([i for node in nodes for i in node["inputs"]], dtype=np.int32),
+        "network/attribute": _lines(names),
+        "network/attribute_at": np.array(places, dtype=np.int32).reshape(-1, 2),
+        "network/attribute_value": np.array(values, dtype=np.float64),
+        "network/n_parameters": np.array(sizes, dtype=np.int64),
+        "network/parameters": network.parameters.copy(),
+    }
+
+
+def _network_of(entries):
+    """The network in the entries of a file whose arrays have been checked."""
+    from simgraft import nn
+
+    if "network/op" not in entries:  # version 1
+        activations = zip(entries["network/activation"].splitlines(), entries["network/parameter"].tolist())
+        return _chain(
+            [(entries[f"network/weight_{k}"], entries[f"network/bias_{k}"], a) for k, a in enumerate(activations)]
+        )
+    inputs, values = iter(entries["network/input"].tolist()), iter(entries["network/attribute_value"].tolist())
+    nodes = [
+        (op, tuple(next(inputs) for _ in range(n)), {})
+        for op, n in zip(entries["network/op"].splitlines(), entries["network/n_inputs"].tolist())
+    ]
+    table = {op["name"]: {a["name"]: a["type"] for a in op["attributes"]} for op in _core.nn_ops()}
+    for line, (node, n) in zip(entries["network/attribute"].splitlines(), entries["network/attribute_at"].tolist()):
+        name, _, choice = line.partition("=")
+        numbers = [next(values) for _ in range(n)]
+        kind = table[nodes[node][0]][name]
+        nodes[node][2][name] = (
+            choice if kind == "choice" else numbers[0] if kind == "float" else int(numbers[0]) if kind == "int" else tuple(map(int, numbers))
+        )
+    return nn.Network(nodes, entries["network/parameters"])
 
 
 def _check_layers(layers, n_in, n_out):
@@ -1087,13 +1215,7 @@ def _check_layers(layers, n_in, n_out):
         )
 
 
-_ACTIVATION_PARAMETER = {name: parameter for name, parameter, *_ in _core.activations()}
-
-
-def _activation_parameter(name):
-    if name not in _ACTIVATION_PARAMETER:
-        raise ValueError(f"activations: expected one of {', '.join(_ACTIVATION_PARAMETER)}, got {name!r}")
-    return _ACTIVATION_PARAMETER[name]
+_ACTIVATIONS = [name for name, *_ in _core.activations()]
 
 
 def _lines(texts):

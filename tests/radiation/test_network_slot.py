@@ -132,10 +132,10 @@ def test_inputs_are_taken_by_name(make, sky):
     for output, (net,) in nets.networks.items():
         other = networks._part_kernel(nets.optics, output, nets.optics.kdist.pressure_range)
         other.inputs = dict(reversed(other.inputs.items()))
-        weights = [w.copy() for w, *_ in net._layers]
+        weights = [w.copy() for w, *_ in net.network_.layers]
         weights[0] = weights[0][::-1].copy()
         mirrored[output] = Surrogate.from_network(
-            other, weights, [b for _, b, _ in net._layers], ["softsign", "linear"],
+            other, weights, [b for _, b, _ in net.network_.layers], ["softsign", "linear"],
             encoder=dict(reversed(net.encoder.items())), decoder=net.decoder, guard="off",
         )  # fmt: skip
     assert mirrored["absorption"].encoder_.labels_[0] == "cf4"

@@ -1,6 +1,7 @@
 """Surrogate files: equal after a round trip, refused when damaged or foreign, nothing left behind."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,12 +91,15 @@ def put(index, value):
     return change
 
 
+OLD = Path(__file__).parent / "golden" / "v1_weather.sg"
+NETWORK = ("op", "n_inputs", "input", "attribute", "attribute_at", "attribute_value", "n_parameters", "parameters")
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
         ("input/name", None),
-        ("network/weight_0", None),
-        ("network/bias_1", None),
+        *[(f"network/{name}", None) for name in NETWORK],
         ("encoder/column", None),
         ("decoder/value", None),
         ("domain/mean", None),
@@ -107,16 +111,37 @@ def put(index, value):
         ("input/unit", lambda t: "K\n"),
         ("output/name", lambda t: ""),
         ("output/unit", lambda t: t[:-1]),
-        ("network/activation", lambda t: t.replace("linear", "wavy")),
-        ("network/activation", lambda t: t + "linear\n"),
-        ("network/activation", lambda t: ""),
-        ("network/activation", lambda t: "linear\n" * 65),
-        ("network/weight_0", lambda a: a[:, :-1]),
-        ("network/weight_0", lambda a: a[:-1]),
-        ("network/weight_0", lambda a: a.astype(np.float64)),
-        ("network/weight_1", lambda a: a.T.copy()),
-        ("network/bias_0", lambda a: a[:-1]),
-        ("network/parameter", lambda a: a[:-1]),
+        ("network/op", lambda t: t.replace("dense", "dance", 1)),
+        ("network/op", lambda t: t + "dense\n"),
+        ("network/op", lambda t: t.replace("dense", "add", 1)),
+        ("network/op", lambda t: ""),
+        ("network/op", lambda t: "dense\n" * 5000),
+        ("network/n_inputs", put(1, 2)),
+        ("network/n_inputs", put(1, -1)),
+        ("network/n_inputs", put(1, 2**31 - 1)),
+        ("network/n_inputs", put(3, 0)),
+        ("network/n_inputs", lambda a: a[:-1]),
+        ("network/input", put(0, 1)),
+        ("network/input", put(0, -1)),
+        ("network/input", lambda a: np.append(a, a)),
+        ("network/attribute", lambda t: t.replace("units", "unities", 1)),
+        ("network/attribute", lambda t: t.replace("softsign", "wavy", 1)),
+        ("network/attribute", lambda t: t.replace("activation=softsign", "activation", 1)),
+        ("network/attribute", lambda t: t.replace("units", "units=16", 1)),
+        ("network/attribute", lambda t: t + "units\n"),
+        ("network/attribute_at", put((0, 0), 4)),
+        ("network/attribute_at", put((0, 0), -1)),
+        ("network/attribute_at", put((0, 1), -1)),
+        ("network/attribute_at", put((0, 1), 2**31 - 1)),
+        ("network/attribute_value", lambda a: a[:-1]),
+        ("network/attribute_value", put(1, np.nan)),
+        ("network/attribute_value", put(1, 1e300)),
+        ("network/attribute_value", put(1, 17.5)),
+        ("network/attribute_value", put(1, 2.0**28)),
+        ("network/n_parameters", put(1, 0)),
+        ("network/n_parameters", lambda a: a[:-1]),
+        ("network/parameters", lambda a: a[:-1]),
+        ("network/parameters", lambda a: a.reshape(1, -1)),
         ("encoder/column", put((0, 1), 99)),
         ("encoder/column", put((0, 1), -1)),
         ("encoder/column", put((0, 0), 3)),
@@ -155,6 +180,30 @@ def test_contents_that_do_not_fit_are_refused(path, tmp_path, name, change):
     _core.container_write(
         tmp_path / "odd.sg", KIND, VERSION, spoil(_core.container_read(path, KIND, VERSION), name, change)
     )
+    with pytest.raises(sg.FileFormatError):
+        sg.load(tmp_path / "odd.sg")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("network/weight_0", None),
+        ("network/bias_1", None),
+        ("network/activation", lambda t: t.replace("linear", "wavy")),
+        ("network/activation", lambda t: t + "linear\n"),
+        ("network/activation", lambda t: ""),
+        ("network/activation", lambda t: "linear\n" * 65),
+        ("network/weight_0", lambda a: a[:, :-1]),
+        ("network/weight_0", lambda a: a[:-1]),
+        ("network/weight_0", lambda a: a.astype(np.float64)),
+        ("network/weight_1", lambda a: a.T.copy()),
+        ("network/bias_0", lambda a: a[:-1]),
+        ("network/parameter", lambda a: a[:-1]),
+    ],
+)
+def test_contents_of_version_1_that_do_not_fit_are_refused(tmp_path, name, change):
+    entries = _core.container_read(OLD, KIND, 1)
+    _core.container_write(tmp_path / "odd.sg", KIND, 1, spoil(entries, name, change))
     with pytest.raises(sg.FileFormatError):
         sg.load(tmp_path / "odd.sg")
 

@@ -107,6 +107,9 @@ class Network:
             raise TypeError(f"parameters: expected {spec['dtype']}, got {parameters.dtype}")
         return cls([(n["op"], tuple(n["inputs"]), n["attributes"]) for n in spec["nodes"]], parameters)
 
+    def __reduce__(self):
+        return Network.from_spec, (self.spec, self.parameters)
+
     n_in = property(lambda self: self._graph.n_in)
     n_out = property(lambda self: self._graph.n_out)
     n_parameters = property(lambda self: self._graph.n_parameters)

@@ -422,7 +422,7 @@ class NetworkOptics:
         """Multiply-adds of one layer and g-point in the networks a layer goes through; mean over the parts."""
         total = 0.0
         for surrogates in self.networks.values():
-            total += np.mean([sum(w.size for w, *_ in s._layers) for s in surrogates]) / self.optics.kdist.n_g
+            total += np.mean([sum(w.size for w, *_ in s.network_.layers) for s in surrogates]) / self.optics.kdist.n_g
         return float(total)
 
     @property

@@ -83,6 +83,31 @@ def line_surrogate():
     return surrogate, rng.uniform(-3, 3, (64, 5))
 
 
+def gas_surrogate():
+    """A graph that is no chain, float, with attributes of all kinds."""
+
+    def branches(x, n_out):
+        h = sg.nn.Dense(17, "leaky_relu", parameter=0.2)(x)
+        h = sg.nn.Concatenate()(sg.nn.Affine()(sg.nn.Slice(start=2, stop=9)(h)), sg.nn.Activation("tanh")(h))
+        return sg.nn.Add()(sg.nn.Dense(n_out)(h), sg.nn.Dense(n_out, "softplus")(x))
+
+    kernel = sg.Kernel(
+        None,
+        name="gas",
+        version="3",
+        inputs={"pressure": sg.Var("Pa", 1e2, 1e5, scale="log"), "mix": sg.Var("1", 0, 1, shape=(4,))},
+        outputs={"tau": sg.Var("1", shape=(6,))},
+    )
+    surrogate = sg.Surrogate.from_network(
+        kernel,
+        sg.nn.Model(branches).build(5, 6, seed=7),
+        encoder={"pressure": [encode.Log(), encode.Standardise(mean=8.0, std=2.0)]},
+        decoder={"tau": [encode.Root(4)]},
+    )
+    rng = np.random.default_rng(8)
+    return surrogate, np.column_stack([10 ** rng.uniform(2, 5, 64), rng.random((64, 4))])
+
+
 def write(name, surrogate, x):
     """FILE.sg and FILE.npz."""
     path = FOLDER / f"v{VERSION}_{name}.sg"
@@ -97,3 +122,4 @@ def write(name, surrogate, x):
 if __name__ == "__main__":
     write("weather", *weather_surrogate())
     write("line", *line_surrogate())
+    write("gas", *gas_surrogate())
