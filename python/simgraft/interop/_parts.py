@@ -6,7 +6,7 @@ import numpy as np
 
 from simgraft.encode import column_labels
 from simgraft.nn.network import Network
-from simgraft.surrogate import Surrogate, _layer
+from simgraft.surrogate import Surrogate
 
 GATHER_COLUMN, GATHER_ANGLE, GATHER_ARGMAX = range(3)
 STEPS = ("standardise", "affine", "log", "exp", "root", "power", "signed_log", "signed_exp", "sin", "cos", "one_hot",
@@ -85,7 +85,7 @@ def parts_of(model):
     if not isinstance(model, Surrogate):
         raise TypeError(f"model: expected a simgraft.Surrogate or nn.Network, got {type(model).__name__}")
     model._fitted()
-    kernel, network = model.kernel, network_of(model)
+    kernel, network = model.kernel, model.network_
     _check_finite(network)
     encoder, decoder = model.encoder_.entries("e"), model.decoder_.entries("d", inverse=True)
     domain = model._domain
@@ -96,22 +96,6 @@ def parts_of(model):
         _variables(kernel.inputs, domain["low"], domain["high"]),
         _variables(kernel.outputs, None, None),
         domain, kernel, f"surrogate of {kernel.name} {kernel.version}".strip())
-
-
-def network_of(surrogate):
-    """The network of a surrogate, with its own parameters."""
-    network = getattr(surrogate, "network_", None)
-    if network is not None:
-        return network
-    layers = [_layer(layer) for layer in surrogate._layers]
-    nodes = [("input", (), {"shape": (len(layers[0][0]),)})]
-    for i, (_, bias, activation) in enumerate(layers):
-        name, parameter = activation if isinstance(activation, tuple) else (activation, None)
-        attributes = {"units": len(bias), "activation": name}
-        if name in ("leaky_relu", "elu") and parameter is not None:
-            attributes["parameter"] = parameter
-        nodes.append(("dense", (i,), attributes))
-    return Network(nodes, np.concatenate([v.ravel() for w, b, _ in layers for v in (w, b)]))
 
 
 def _variables(variables, low, high):
