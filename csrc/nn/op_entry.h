@@ -29,6 +29,11 @@ size_t   sg_op_channels(const sg_shape *shape);                   /* the last di
 sg_shape sg_op_with_channels(sg_shape shape, size_t n);           /* the same shape, n channels    */
 size_t   sg_op_integer(const sg_op_site *site, const char *name); /* value of an integer or choice */
 
+/* one has a number for all channels of every position of all: the same shape with last dimension 1, or without it. */
+int sg_op_is_one_channel(const sg_shape *one, const sg_shape *all);
+/* Input items is a set (n_items, channels), and input mask, if there is one, (n_items). */
+sg_status sg_op_check_set(const sg_op_site *site, int items, int mask, sg_error *error);
+
 /* Appends a parameter; offsets are given by sg_op_resolve. fan_in and fan_out are for SG_INIT_WEIGHT. */
 void sg_op_add_parameter(sg_op_site *site, const char *name, sg_shape shape, sg_init init, size_t fan_in, size_t fan_out);
 void sg_op_add_constant(sg_op_site *site, const char *name, sg_shape shape, sg_init init);

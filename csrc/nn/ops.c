@@ -38,6 +38,23 @@ size_t sg_op_integer(const sg_op_site *site, const char *name)
     return (size_t)site->attribute[sg_op_attribute(site->op, name)].v[0];
 }
 
+int sg_op_is_one_channel(const sg_shape *one, const sg_shape *all)
+{
+    const sg_shape column = sg_op_with_channels(*all, 1), none = {all->rank - 1, {all->dim[0], all->dim[1], all->dim[2], all->dim[3]}};
+    return sg_shape_same(one, &column) || (none.rank > 0 && sg_shape_same(one, &none));
+}
+
+sg_status sg_op_check_set(const sg_op_site *site, int items, int mask, sg_error *error)
+{
+    if (site->in[items].rank != 2)
+        return sg_fail(error, SG_ERR_SHAPE, "inputs", "expected a set (n_items, channels) as input %d, got %d dimensions", items,
+                       site->in[items].rank);
+    if (mask < site->n_inputs && (site->in[mask].rank != 1 || site->in[mask].dim[0] != site->in[items].dim[0]))
+        return sg_fail(error, SG_ERR_SHAPE, "inputs", "expected a mask (n_items = %zu) as input %d, got %d dimensions and %zu elements",
+                       site->in[items].dim[0], mask, site->in[mask].rank, site->in_size[mask]);
+    return SG_OK;
+}
+
 void sg_op_default_parameter(sg_op_site *site)
 {
     sg_attribute_value *parameter = &site->attribute[sg_op_attribute(site->op, "parameter")];

@@ -40,7 +40,21 @@
     X(max_pool)              \
     X(average_pool)          \
     X(global_pool)           \
-    X(upsample)
+    X(upsample)              \
+    X(softmax)               \
+    X(reshape)               \
+    X(multiply)              \
+    X(positive)              \
+    X(bound)                 \
+    X(simplex)               \
+    X(conserve)              \
+    X(set_pool)              \
+    X(mixture_density)       \
+    X(attention)             \
+    X(attention_pool)        \
+    X(gaussian_sample)       \
+    X(affine_coupling)       \
+    X(spline_coupling)
 
 typedef enum sg_op_id {
 #define X(name) SG_OP_##name,

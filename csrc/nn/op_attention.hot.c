@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "nn/attention_rows.h"
+#include "nn/ops.h"
+
+enum { QUERY, KEY, VALUE, MASK }; /* inputs */
+
+static sg_attention sizes_of(const sg_op_call *call)
+{
+    const sg_op_site *site = call->site;
+    return (sg_attention){site->in[QUERY].dim[0], site->in[KEY].dim[0], (size_t)site->attribute[0].v[0],
+                          site->in[QUERY].dim[1], site->in[VALUE].dim[1]};
+}
+
+static const real *in_row(const sg_op_call *call, int input, size_t row)
+{
+    return input < call->site->n_inputs ? (const real *)call->in[input] + row * call->site->in_size[input]
+                                        : NULL;
+}
+
+static sg_attention_row row_of(const sg_op_call *call, const sg_attention *s, size_t row)
+{
+    const size_t n_share = s->n_queries * s->n_heads * s->n_items;
+    return (sg_attention_row){
+        .query = in_row(call, QUERY, row),
+        .key   = in_row(call, KEY, row),
+        .value = in_row(call, VALUE, row),
+        .mask  = in_row(call, MASK, row),
+        .share = call->saved ? (real *)call->saved + row * n_share : call->scratch,
+        .work  = (real *)call->scratch + n_share,
+    };
+}
+
+static void forward(const sg_op_call *call)
+{
+    const sg_attention s = sizes_of(call);
+    for (size_t row = 0; row < call->n_rows; row++) {
+        const sg_attention_row r = row_of(call, &s, row);
+        sg_attention_forward(&s, &r, (real *)call->out + row * call->site->out_size);
+    }
+}
+
+static void backward(const sg_op_call *call)
+{
+    const sg_attention s = sizes_of(call);
+    for (int i = 0; i < call->site->n_inputs; i++)
+        if (call->d_in[i] && !call->add_in[i])
+            memset(call->d_in[i], 0, call->n_rows * call->site->in_size[i] * sizeof(real));
+    for (size_t row = 0; row < call->n_rows; row++) {
+        const sg_attention_row r = row_of(call, &s, row);
+        real                  *d[3];
+        for (int i = QUERY; i <= VALUE; i++)
+            d[i] = call->d_in[i] ? (real *)call->d_in[i] + row * call->site->in_size[i] : NULL;
+        sg_attention_backward(&s, &r, (const real *)call->d_out + row * call->site->out_size, d[QUERY],
+                              d[KEY], d[VALUE]);
+    }
+}
+
+static void tangent(const sg_op_call *call)
+{
+    const sg_attention s = sizes_of(call);
+    for (size_t row = 0; row < call->n_rows; row++) {
+        const sg_attention_row r = row_of(call, &s, row);
+        const real            *t[3];
+        for (int i = QUERY; i <= VALUE; i++)
+            t[i] = (const real *)call->t_in[i] + row * call->site->in_size[i];
+        sg_attention_tangent(&s, &r, t[QUERY], t[KEY], t[VALUE],
+                             (real *)call->t_out + row * call->site->out_size);
+    }
+}
+
+const sg_op_kernel SG_HOT(sg_op_kernel_attention) = {NULL, forward, backward, tangent};
