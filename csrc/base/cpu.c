@@ -14,7 +14,7 @@ const char *sg_cpu_isa_name(sg_isa isa)
 
 sg_isa sg_cpu_isa_best(void)
 {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(SG_PORTABLE)
     /* GCC's feature test also asks XCR0 whether the operating system saves the wide registers. */
     __builtin_cpu_init();
     int v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");

@@ -23,7 +23,7 @@ const char *sg_cpu_isa_name(sg_isa isa);    /* "portable", "v2", "v3", "v4" */
 sg_status sg_cpu_isa_set(const char *name, sg_error *error);
 
 /* Declares and picks per-ISA variants: SG_ISA_TABLE(type, name) gives a function-like lookup over name_portable ... name_v4. */
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(SG_PORTABLE)
 #define SG_ISA_DECLARE(type, name) extern const type name##_portable, name##_v2, name##_v3, name##_v4
 #define SG_ISA_PICK(name, isa)                                                                         \
     ((isa) == SG_ISA_V4 ? &name##_v4 : (isa) == SG_ISA_V3 ? &name##_v3 : (isa) == SG_ISA_V2 ? &name##_v2 \
