@@ -579,6 +579,9 @@ def test_history_draws_one_line_per_metric_and_the_best_epoch():
     _, history = train(validation=data(seed=2))
     axes = pytest.importorskip("matplotlib.figure").Figure().subplots()
     assert history.plot(ax=axes) is axes and len(axes.lines) == 3
+    assert axes.get_yscale() == "log"
+    history.rows[-1]["loss"] = -1.0  # a log-likelihood
+    assert history.plot(ax=pytest.importorskip("matplotlib.figure").Figure().subplots()).get_yscale() == "linear"
 
 
 def test_progress_bar_shows_loss_and_remaining_time(capsys):

@@ -71,7 +71,7 @@ class History:
         return history
 
     def plot(self, metrics=None, ax=None):
-        """Curves of the metrics over the epochs, logarithmic.
+        """Curves of the metrics over the epochs, logarithmic unless a metric is negative (log-likelihoods).
 
         Parameters
         ----------
@@ -87,12 +87,13 @@ class History:
             import matplotlib.pyplot as plt
 
             ax = plt.subplots()[1]
-        epochs = np.arange(1, len(self) + 1)
+        epochs, positive = np.arange(1, len(self) + 1), True
         for name in metrics or [m for m in self.metrics if m != "rate"]:
             ax.plot(epochs, self[name], label=name)
+            positive &= not (self[name] <= 0).any()
         if self.best_epoch:
             ax.axvline(self.best_epoch, color="0.6", linewidth=0.8, label=f"best {self.monitor}")
-        ax.set(xlabel="epoch", yscale="log")
+        ax.set(xlabel="epoch", yscale="log" if positive else "linear")
         ax.legend()
         return ax
 
