@@ -6,6 +6,7 @@ Layers come from the operator table of the C core: their classes are ``Dense``, 
 
 from simgraft import _core
 from simgraft.nn import adversarial, flow_matching, loss, schedule, zoo
+from simgraft.nn.blocks import Bound, Conserve, MixtureHead, MultiheadPool, SelfAttention
 from simgraft.nn.callbacks import EarlyStopping
 from simgraft.nn.ensemble import Ensemble
 from simgraft.nn.history import History
@@ -37,7 +38,8 @@ from simgraft.nn.training import Training, fit
 INITIALIZERS = dict(_core.nn_initializers())
 globals().update(LAYERS)
 
-__all__ = ["ACTIVATIONS", "Adam", "AdamW", "BinaryCrossEntropy", "CRPS", "CrossEntropy", "Custom", "EarlyStopping", "Ensemble", "EnsembleCRPS",
-           "FlowNLL", "GaussianNLL", "Hinge", "History", "Huber", "Hybrid", "INITIALIZERS", "Input", "KL", "LBFGS", "MAE", "MLP", "MSE",
-           "MixtureNLL", "Model", "Network", "Pinball", "SGD", "Term", "Terms", "Training", "Wasserstein", "adversarial", "fit",
-           "flow_matching", "loss", "schedule", "zoo", *LAYERS]
+__all__ = ["ACTIVATIONS", "Adam", "AdamW", "BinaryCrossEntropy", "CRPS", "CrossEntropy", "Custom",
+           "EarlyStopping", "Ensemble", "EnsembleCRPS", "FlowNLL", "GaussianNLL", "Hinge", "History", "Huber",
+           "Hybrid", "INITIALIZERS", "Input", "KL", "LBFGS", "MAE", "MLP", "MSE", "MixtureHead", "MixtureNLL",
+           "Model", "MultiheadPool", "Network", "Pinball", "SGD", "SelfAttention", "Term", "Terms", "Training",
+           "Wasserstein", "adversarial", "fit", "flow_matching", "loss", "schedule", "zoo", *LAYERS]

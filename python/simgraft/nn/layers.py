@@ -1,5 +1,6 @@
 """Layers as functions of symbolic values. The classes are made from the operator table of the C core."""
 
+import functools
 import math
 
 from simgraft import _core
@@ -8,10 +9,25 @@ _TABLE = {entry["name"]: entry for entry in _core.nn_ops()}
 
 
 class Value:
-    """A symbolic result of a layer; layers are called on values to make new ones."""
+    """A symbolic result of a layer; layers are called on values to make new ones.
 
-    def __init__(self, op, inputs, attributes):
+    Attributes
+    ----------
+    shape : tuple of int
+        Of one row, channels last.
+    """
+
+    def __init__(self, op, inputs, attributes, constants=None):
         self.op, self.inputs, self.attributes = op, tuple(inputs), dict(attributes)
+        self.constants = dict(constants or {})  # parameters that are given, not trained, by name
+
+    @functools.cached_property
+    def shape(self):
+        if self.op == "input":
+            given = self.attributes["shape"]
+            return tuple(given) if isinstance(given, (tuple, list)) else (given,)
+        inputs = [("input", (), {"shape": value.shape}) for value in self.inputs]
+        return _core.Graph([*inputs, (self.op, tuple(range(len(inputs))), self.attributes)]).nodes()[-1]["shape"]
 
     def __repr__(self):
         return f"<{self.op} {self.attributes}>"
@@ -41,26 +57,26 @@ def Input(shape):
     return Value("input", (), {"shape": shape})
 
 
-def nodes_of(inputs, output):
-    """Nodes (operator, inputs, attributes) in an order in which inputs come first; the output is the last."""
-    number, nodes = {}, []
+def values_of(inputs, output):
+    """Values in an order in which inputs come first and the output is the last, and the numbers of the inputs of each."""
+    number, values = {}, []
     for value in inputs:
-        number[id(value)] = len(nodes)
-        nodes.append((value.op, (), value.attributes))
+        number[id(value)] = len(values)
+        values.append((value, ()))
     stack = [(output, False)]
     while stack:
         value, ready = stack.pop()
         if id(value) in number:
             continue
         if ready:
-            number[id(value)] = len(nodes)
-            nodes.append((value.op, tuple(number[id(v)] for v in value.inputs), value.attributes))
+            number[id(value)] = len(values)
+            values.append((value, tuple(number[id(v)] for v in value.inputs)))
             continue
         if value.op == "input":
             raise ValueError("inputs: the output depends on an Input that is not in the list")
         stack.append((value, True))
         stack.extend((v, False) for v in reversed(value.inputs))
-    return nodes
+    return values
 
 
 class Layer:
@@ -68,10 +84,13 @@ class Layer:
 
     _op = None
 
-    def __call__(self, *values):
+    def _check(self, values):
         for value in values:
             if not isinstance(value, Value):
                 raise TypeError(f"{type(self).__name__}: expected values made by nn.Input or layers, got {type(value).__name__}")
+
+    def __call__(self, *values):
+        self._check(values)
         return Value(self._op, values, {k: v for k, v in vars(self).items() if v is not None})
 
     def __repr__(self):

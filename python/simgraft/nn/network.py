@@ -7,7 +7,7 @@ import numpy as np
 
 from simgraft import _core
 from simgraft.nn._params import Params
-from simgraft.nn.layers import ACTIVATIONS, LAYERS, Input, nodes_of
+from simgraft.nn.layers import ACTIVATIONS, LAYERS, Input, values_of
 
 _KINKED = {"relu", "leaky_relu", "elu", "swish", "gelu", "softplus"}
 
@@ -83,12 +83,22 @@ class Network:
         -------
         Network
         """
-        nodes = nodes_of(inputs if isinstance(inputs, (list, tuple)) else [inputs], output)
+        values = values_of(inputs if isinstance(inputs, (list, tuple)) else [inputs], output)
+        nodes = [(value.op, numbers, value.attributes) for value, numbers in values]
         network = cls(nodes, np.zeros(_core.Graph(nodes).n_parameters, _real(dtype)))
         if initializer is None:
             kinked = any(node["attributes"].get("activation") in _KINKED for node in network._graph.nodes())
             initializer = "he_uniform" if kinked else "glorot_uniform"
         network._graph.initialise(network.parameters, initializer, _seed(seed))
+        for (value, _), node in zip(values, network._graph.nodes()):
+            views = dict(network._views(node))
+            for name, constant in value.constants.items():
+                if name not in views:
+                    raise ValueError(f"{value.op}: no parameter is called '{name}'; it has {', '.join(views) or 'none'}")
+                try:
+                    views[name][...] = constant
+                except ValueError:
+                    raise ValueError(f"{value.op}: expected {name} of shape {views[name].shape}, got {np.shape(constant)}") from None
         return network
 
     @property
