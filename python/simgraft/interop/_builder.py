@@ -170,15 +170,6 @@ class Builder:
         wanted = [a for a in t.axes[1:] if a is not None and a != axis] + [axis]
         return Tensor(self.arranged(t, wanted), t.shape, (t.rows, *wanted))
 
-    def channels_last(self, t, what):
-        """t, foreign (N, C, ...), with axes (N, ..., C)."""
-        if t.rows != 0 or len(t.shape) < 3:
-            raise UnsupportedError(f"{what} of a value of shape {t.shown()}; expected (N, channels, ...)")
-        wanted = [*range(2, len(t.shape)), 1]
-        if list(t.axes[1:]) == wanted:
-            return t
-        return Tensor(self.arranged(t, wanted), t.shape, (0, *wanted))
-
     def transpose(self, t, order):
         """Foreign transposition: axis i of the result is axis order[i]."""
         where = {a: i for i, a in enumerate(order)}
@@ -226,8 +217,7 @@ class Builder:
         if tuple(shape) == t.shape:
             return t
         rows = shape.index(BATCH)
-        before = [n for n in t.shape[:t.rows] if n != 1], [n for n in shape[:rows] if n != 1]
-        if before[0] or before[1]:
+        if math.prod(t.shape[:t.rows]) != math.prod(shape[:rows]):
             raise UnsupportedError(f"a value of shape {t.shown()} cannot be reshaped across the axis of its rows")
         if len(shape) == 2 and rows == 0:
             return Flat(self, t if not isinstance(t, Flat) else t.inner)
@@ -381,6 +371,161 @@ class Builder:
         t = self.with_last(t, axis)
         return self.layer(t, "slice", {"start": start, "stop": stop}, None, shape)
 
+    # ------------------------------------------------------------------------------------------------- fields
+
+    def field(self, t, channels, what):
+        """t with its foreign axis ``channels`` last and the others, but the rows, in order before it."""
+        channels %= len(t.shape)
+        if t.rows != 0 or channels == 0 or not 3 <= len(t.shape) <= 5:
+            raise UnsupportedError(f"{what} of a value of shape {t.shown()}; expected rows of 1 to 3 dimensions and channels")
+        wanted = [a for a in range(1, len(t.shape)) if a != channels] + [channels]
+        if list(t.axes[1:]) == wanted:
+            return self.settled(t)
+        return Tensor(self.arranged(self.settled(t), wanted), t.shape, (0, *wanted))
+
+    def _placed(self, t, op, attributes, parameters, sizes, n_channels):
+        """A layer on a field (see field) that changes the sizes and the number of channels."""
+        shape = list(t.shape)
+        for a, n in zip(t.axes[1:], (*sizes, n_channels)):
+            shape[a] = n
+        return self.layer(t, op, attributes, parameters, shape)
+
+    def padded(self, t, before, after, mode="zero"):
+        """A field with positions added around it."""
+        if not any(before) and not any(after):
+            return t
+        if any(w < 0 for w in (*before, *after)):
+            raise UnsupportedError("negative padding")
+        sizes = [n + b + a for n, b, a in zip(t.own_shape, before, after)]
+        return self._placed(t, "pad", {"before": tuple(before), "after": tuple(after), "mode": mode}, None, sizes,
+                            t.own_shape[-1])
+
+    def conv(self, t, channels, weight, bias, *, stride, before, after, dilation, groups=1, mode="zero"):
+        """Convolution of a field; weight (kernel ..., channels / groups, units) is not mirrored.
+
+        before, after: positions added on both sides of each dimension, by mode.
+        """
+        t = self.field(t, channels, "a convolution")
+        weight = self.array(weight, "the weight")
+        rank, units = len(t.own_shape) - 1, weight.shape[-1]
+        if weight.ndim != rank + 2 or weight.shape[-2] * groups != t.own_shape[-1]:
+            raise UnsupportedError(f"weights of shape {weight.shape} (channels last) for a value of shape {t.shown()}")
+        bias = np.zeros(units, self.dtype) if bias is None else self.array(bias, "the bias")
+        kernel, sizes = weight.shape[:rank], []
+        same, valid = True, True
+        after = list(after)
+        for i, n in enumerate(t.own_shape[:-1]):
+            extent = (kernel[i] - 1) * dilation[i] + 1
+            out = (n + before[i] + after[i] - extent) // stride[i] + 1
+            if out < 1:
+                raise UnsupportedError(f"a kernel that reaches over {extent} positions of a value of shape {t.shown()}")
+            reached = (out - 1) * stride[i] + extent - n  # positions outside that are read
+            after[i] = max(0, reached - before[i])
+            same &= out == -(-n // stride[i]) and max(0, reached) // 2 == before[i]
+            valid &= before[i] == 0 and after[i] == 0
+            sizes.append(out)
+        padding = "valid" if valid else {"zero": "same"}.get(mode, mode) if same else None
+        if padding not in ("valid", "same", "periodic", "replicate"):
+            t, padding = self.padded(t, before, after, mode), "valid"
+        attributes = {"units": units, "kernel": tuple(kernel), "stride": tuple(stride), "padding": padding,
+                      "dilation": tuple(dilation), "groups": groups}
+        return self._placed(t, "conv", attributes, {"weight": weight, "bias": bias}, sizes, units)
+
+    def pool(self, t, channels, kind, size, *, stride, before, after, count_outside=False, whole=True):
+        """Largest value ("max") or mean ("average") in windows of a field.
+
+        count_outside: positions added around count in the mean. whole=False: the last windows may reach
+        beyond the field, even where there was nothing added.
+        """
+        t = self.field(t, channels, "pooling")
+        sizes, same, valid, after = [], True, True, list(after)
+        for i, n in enumerate(t.own_shape[:-1]):
+            room = n + before[i] + after[i] - size[i]
+            out = room // stride[i] + 1
+            if not whole and room % stride[i] and out * stride[i] < n + before[i]:
+                out += 1
+            if out < 1:
+                raise UnsupportedError(f"windows of {size[i]} positions in a value of shape {t.shown()}")
+            reached = (out - 1) * stride[i] + size[i] - n
+            beyond, after[i] = max(0, reached - before[i] - after[i]), max(0, reached - before[i])
+            if kind == "average" and count_outside and beyond:
+                raise UnsupportedError("windows that reach beyond what was added around the field")
+            same &= out == -(-n // stride[i]) and max(0, reached) // 2 == before[i]
+            valid &= before[i] == 0 and after[i] == 0
+            sizes.append(out)
+        padding = "valid" if valid else "same"
+        if not valid and (not same or (kind == "average" and count_outside)):
+            if kind == "average" and not count_outside:
+                raise UnsupportedError("means of windows that reach unevenly beyond the field and count only what is inside")
+            if kind == "max" and any(w >= k for w, k in zip((*before, *after), (*size, *size))):
+                raise UnsupportedError("windows outside the field")
+            # a window that reaches beyond the field has its nearest value, too: the largest one is the same
+            t, padding = self.padded(t, before, after, "replicate" if kind == "max" else "zero"), "valid"
+        attributes = {"size": tuple(size), "stride": tuple(stride), "padding": padding}
+        return self._placed(t, f"{kind}_pool", attributes, None, sizes, t.own_shape[-1])
+
+    def global_pool(self, t, channels, kind):
+        """Largest value or mean of each channel; foreign axes of the positions become 1."""
+        t = self.field(t, channels, "global pooling")
+        self.need("global_pool")
+        channels = t.axes[-1]
+        shape = [n if a in (0, channels) else 1 for a, n in enumerate(t.shape)]
+        return Tensor(Node("global_pool", [t.node], {"kind": kind}), shape, (0, channels))
+
+    def upsample(self, t, channels, factor, method):
+        """A finer field: "nearest", or "linear" between the centres of cells."""
+        t = self.field(t, channels, "upsampling")
+        sizes = [n * f for n, f in zip(t.own_shape, factor)]
+        return self._placed(t, "upsample", {"factor": tuple(factor), "method": method}, None, sizes, t.own_shape[-1])
+
+    # --------------------------------------------------------------------------------- normalisation, recurrence
+
+    def batch_norm(self, t, axis, scale, shift, mean, variance, epsilon, momentum=0.1):
+        """Normalisation along a foreign axis with running statistics; scale and shift may be None."""
+        t = self.with_last(self.settled(t), axis)
+        n = t.own_shape[-1]
+        values = {"scale": np.ones(n) if scale is None else scale, "shift": np.zeros(n) if shift is None else shift,
+                  "mean": mean, "variance": variance}
+        values = {k: self.array(v, f"the {k}").reshape(-1) for k, v in values.items()}
+        return self.layer(t, "batch_norm", {"epsilon": float(epsilon), "momentum": float(momentum)}, values)
+
+    def layer_norm(self, t, n_axes, scale, shift, epsilon):
+        """Normalisation over the last n_axes foreign axes."""
+        self.need("layer_norm")
+        t = self.settled(t)
+        if n_axes > 1:
+            if n_axes != len(t.shape) - 1 or t.rows != 0:
+                raise UnsupportedError(f"normalisation over the last {n_axes} axes of a value of shape {t.shown()}; supported are "
+                                       "the last axis and all of them")
+            shape, n = t.shape, t.size
+            scale, shift = (None if v is None else np.broadcast_to(v, shape[1:]).ravel() for v in (scale, shift))
+            return self.reshape(self.layer_norm(self.settled(self.flatten(t)), 1, scale, shift, epsilon), shape)
+        t = self.with_last(t, -1)
+        n = t.own_shape[-1]
+        values = {"scale": np.ones(n) if scale is None else scale, "shift": np.zeros(n) if shift is None else shift}
+        values = {k: self.array(v, f"the {k}").reshape(-1) for k, v in values.items()}
+        return self.layer(t, "layer_norm", {"epsilon": float(epsilon)}, values)
+
+    def softmax(self, t, axis):
+        """Softmax along a foreign axis."""
+        return self.layer(self.with_last(self.settled(t), axis), "softmax")
+
+    def recurrent(self, t, kind, steps, channels, parameters, *, output, reverse=False):
+        """LSTM or GRU ("lstm", "gru") over the foreign axis steps of t.
+
+        Returns a node of own shape (steps, units), or (units) for output="last".
+        """
+        self.need(kind)
+        t = self.settled(t)
+        if len(t.shape) != 3 or t.rows in (steps, channels):
+            raise UnsupportedError(f"a sequence of shape {t.shown()}; expected rows, steps and channels")
+        parameters = {k: self.array(v, f"the {k}") for k, v in parameters.items()}
+        n = len(parameters["recurrent_weight"])
+        if parameters["weight"].shape[0] != t.shape[channels]:
+            raise UnsupportedError(f"weights for {parameters['weight'].shape[0]} channels of a value of shape {t.shown()}")
+        attributes = {"units": n, "output": output, "reverse": int(reverse)}
+        return Node(kind, [self.arranged(t, [steps, channels])], attributes, parameters)
+
     # ------------------------------------------------------------------------------------------------ network
 
     def network(self, outputs):
@@ -436,7 +581,7 @@ def _fuse(inputs, output):
         before = node.inputs[0] if len(node.inputs) == 1 else None
         if before is None or users.get(id(before), 0) != 1 or not _is_open(before):
             continue
-        if node.op == "affine" and "bias" in before.parameters and np.all(node.parameters["scale"] == 1):
+        if node.op == "affine" and before.op in ("dense", "conv") and np.all(node.parameters["scale"] == 1):
             before.parameters["bias"] = before.parameters["bias"] + node.parameters["shift"]
         elif node.op == "activation":
             before.attributes.update(node.attributes)

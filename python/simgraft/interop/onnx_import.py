@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from simgraft import _core
-from simgraft.interop._builder import ACTIVATIONS, BATCH, TABLE, Builder, Tensor, UnsupportedError, best
+from simgraft.interop._builder import ACTIVATIONS, BATCH, TABLE, Builder, Node, Tensor, UnsupportedError, best
 
 OPSETS = (9, 26)
 """First and last version of the default operator set that is read."""
@@ -610,3 +610,242 @@ def _gather(g, node, x, indices):
         raise UnsupportedError(f"indices {flat[:8]}; supported are one index or neighbouring ones in order")
     x = g.b.slice(x, axis, flat[0], flat[-1] + 1)
     return g.b.squeeze(x, [axis]) if indices.ndim == 0 else x
+
+
+# ------------------------------------------------------------------------------------------------ fields of ONNX
+
+
+def _pads(node, kernel, stride, dilation, sizes):
+    """Positions added before and after each dimension."""
+    auto, rank = node.expect("auto_pad", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"), len(kernel)
+    pads = [int(p) for p in node.get("pads", [0] * 2 * rank)]
+    if auto == "NOTSET":
+        return pads[:rank], pads[rank:]
+    if auto == "VALID":
+        return [0] * rank, [0] * rank
+    total = [max(0, (-(-n // s) - 1) * s + (k - 1) * d + 1 - n) for n, k, s, d in zip(sizes, kernel, stride, dilation)]
+    low, high = [p // 2 for p in total], [p - p // 2 for p in total]
+    return (low, high) if auto == "SAME_UPPER" else (high, low)
+
+
+def _sizes(x, what):
+    if len(x.shape) < 3 or x.rows != 0:
+        raise UnsupportedError(f"{what} of a value of shape {x.shown()}; expected (N, channels, ...)")
+    return x.shape[2:]
+
+
+@_operator("Conv", needs=["conv"])
+def _conv(g, node, x, weight, bias=None):
+    """1 to 3 dimensions, constant weight; strides, dilations, groups, any padding with zeros"""
+    sizes, weight = _sizes(_value(x, "X"), "a convolution"), _fixed(weight, "W")
+    kernel = list(node.get("kernel_shape", weight.shape[2:]))
+    stride, dilation = (list(node.get(k, [1] * len(kernel))) for k in ("strides", "dilations"))
+    if list(weight.shape[2:]) != kernel or len(kernel) != len(sizes):
+        raise UnsupportedError(f"W of shape {weight.shape} with a kernel of {kernel} for a value of shape {x.shown()}")
+    before, after = _pads(node, kernel, stride, dilation, sizes)
+    weight = np.moveaxis(weight, (1, 0), (-2, -1))
+    return g.b.conv(x, 1, weight, None if bias is None else _fixed(bias, "B"), stride=stride, before=before, after=after,
+                    dilation=dilation, groups=node.get("group", 1))
+
+
+@_operator("MaxPool", "AveragePool", needs=["max_pool", "average_pool"])
+def _pool(g, node, x):
+    """1 to 3 dimensions, dilations = 1"""
+    sizes, kernel = _sizes(_value(x), "pooling"), list(node.get("kernel_shape"))
+    stride = list(node.get("strides", [1] * len(kernel)))
+    if any(d != 1 for d in node.get("dilations", [1])):
+        raise UnsupportedError("dilations other than 1")
+    node.expect("storage_order", 0)
+    before, after = _pads(node, kernel, stride, [1] * len(kernel), sizes)
+    return g.b.pool(x, 1, "max" if node.op == "MaxPool" else "average", kernel, stride=stride, before=before, after=after,
+                    count_outside=bool(node.get("count_include_pad", 0)), whole=not node.get("ceil_mode", 0))
+
+
+@_operator("GlobalAveragePool", "GlobalMaxPool", needs=["global_pool"])
+def _global_pool(g, node, x):
+    """any"""
+    _sizes(_value(x), "pooling")
+    return g.b.global_pool(x, 1, "max" if node.op == "GlobalMaxPool" else "average")
+
+
+@_operator("ReduceMean", "ReduceMax", needs=["global_pool"])
+def _reduce(g, node, x, axes=None):
+    """over all axes but the rows and one, the channels"""
+    axes = node.get("axes") if axes is None else axes
+    keep = node.get("keepdims", 1)
+    node.get("noop_with_empty_axes")
+    axes = sorted(a % len(x.shape) for a in _integers(axes, "axes")) if axes is not None else []
+    left = [a for a in range(len(x.shape)) if a not in axes]
+    if len(left) != 2 or left[0] != 0 or x.rows != 0 or not axes:
+        raise UnsupportedError(f"over axes {axes} of a value of shape {x.shown()}; one axis beside the rows must be left")
+    kind = "max" if node.op == "ReduceMax" else "average"
+    pooled = g.b.global_pool(x, left[1], kind)
+    return pooled if keep else g.b.squeeze(pooled, axes)
+
+
+@_operator("Pad", needs=["pad"])
+def _pad(g, node, x, pads=None, value=None, axes=None):
+    """constant zeros, reflect, edge, wrap; around the positions of a field (N, channels, ...)"""
+    mode = {"constant": "zero", "reflect": "reflect", "edge": "replicate", "wrap": "periodic"}
+    mode = mode[node.expect("mode", "constant", "reflect", "edge", "wrap")]
+    pads = _integers(node.get("pads") if pads is None else pads, "pads")
+    value = node.get("value", 0.0) if value is None else float(np.ravel(_fixed(value, "the value"))[0])
+    if mode == "zero" and value != 0:
+        raise UnsupportedError(f"padding with {value}; supported is 0")
+    rank = len(x.shape)
+    axes = list(range(rank)) if axes is None else [a % rank for a in _integers(axes, "axes")]
+    before, after = [0] * rank, [0] * rank
+    for i, a in enumerate(axes):
+        before[a], after[a] = pads[i], pads[i + len(axes)]
+    if not any(before) and not any(after):
+        return x
+    if any((*before[:2], *after[:2])):
+        raise UnsupportedError("padding of rows or channels")
+    _sizes(x, "padding")
+    return g.b.padded(g.b.field(x, 1, "padding"), before[2:], after[2:], mode)
+
+
+@_operator("Upsample", "Resize", needs=["upsample"])
+def _resize(g, node, x, *rest):
+    """whole factors; nearest, or linear between the centres of cells (half_pixel)"""
+    sizes = _sizes(x, "upsampling")
+    rank = len(x.shape)
+    if node.op == "Upsample" or g.opset < 11:
+        scales, wanted = (rest[0] if rest else node.get("scales")), None
+        transform = "half_pixel" if node.op == "Resize" or node.get("mode", "nearest") == "nearest" else "asymmetric"
+        if node.get("mode", "nearest") != "nearest":
+            raise UnsupportedError(f"mode {node.get('mode')} before opset 11; supported is nearest")
+    else:
+        rest = [*rest, None, None, None][:3]
+        scales, wanted = rest[1], rest[2]
+        transform = node.get("coordinate_transformation_mode", "half_pixel")
+    mode = node.expect("mode", "nearest", "linear")
+    node.expect("antialias", 0)
+    node.expect("axes", None)
+    for name in ("cubic_coeff_a", "exclude_outside", "extrapolation_value", "keep_aspect_ratio_policy"):
+        node.get(name)
+    if wanted is not None and np.size(wanted):
+        wanted = _integers(wanted, "sizes")
+        factors = [w / n for w, n in zip(wanted[2:], sizes)]
+        if wanted[1] != x.shape[1]:
+            raise UnsupportedError(f"sizes {wanted} of a value of shape {x.shown()}")
+    else:
+        factors = [float(s) for s in np.ravel(_fixed(scales, "scales"))]
+        if len(factors) != rank or factors[:2] != [1, 1]:
+            raise UnsupportedError(f"scales {factors} of a value of shape {x.shown()}")
+        factors = factors[2:]
+    if any(f < 1 or f != round(f) for f in factors):
+        raise UnsupportedError(f"factors {factors}; supported are whole numbers")
+    factors = [round(f) for f in factors]
+    if mode == "nearest":
+        rounding = node.get("nearest_mode", "round_prefer_floor")
+        # copies of each position: the left edge of an output rounded down, or its centre rounded to the nearest one
+        fits = (transform, rounding) == ("asymmetric", "floor") or transform in ("half_pixel", "pytorch_half_pixel") and (
+            rounding in ("round_prefer_floor", "round_prefer_ceil"))
+        if node.op == "Resize" and g.opset >= 11 and not fits and any(f > 1 for f in factors):
+            raise UnsupportedError(f"nearest with {transform} and {rounding}; supported are asymmetric with floor, and half_pixel")
+    elif transform not in ("half_pixel", "pytorch_half_pixel"):
+        raise UnsupportedError(f"linear with {transform}; supported is half_pixel")
+    return g.b.upsample(x, 1, factors, mode)
+
+
+# ------------------------------------------------------------------------------------ normalisation, recurrence
+
+
+@_operator("BatchNormalization", needs=["batch_norm"])
+def _batch_norm(g, node, x, scale, shift, mean, variance):
+    """as in inference"""
+    node.expect("training_mode", 0)
+    node.expect("spatial", 1)
+    momentum = 1 - node.get("momentum", 0.9)
+    arrays = [_fixed(v, "a statistic") for v in (scale, shift, mean, variance)]
+    return g.b.batch_norm(x, 1, *arrays, node.get("epsilon", 1e-5), min(1.0, max(1e-6, momentum)))
+
+
+@_operator("LayerNormalization", needs=["layer_norm"])
+def _layer_norm(g, node, x, scale, shift=None):
+    """over the last axis, or over all axes but the rows"""
+    node.get("stash_type")
+    axis = node.get("axis", -1) % len(x.shape)
+    return g.b.layer_norm(x, len(x.shape) - axis, _fixed(scale, "Scale"), None if shift is None else _fixed(shift, "B"),
+                          node.get("epsilon", 1e-5))
+
+
+@_operator("Softmax", needs=["softmax"])
+def _softmax(g, node, x):
+    """along any axis but that of the rows; before opset 13 along the last"""
+    axis = node.get("axis", -1 if g.opset >= 13 else 1) % len(x.shape)
+    if g.opset < 13 and axis != len(x.shape) - 1:
+        raise UnsupportedError(f"axis {axis} of a value of shape {x.shown()} before opset 13")
+    return g.b.softmax(x, axis)
+
+
+@_operator("LSTM", "GRU", needs=["lstm", "gru"])
+def _recurrent(g, node, x, weight, recurrent, bias=None, lengths=None, start=None, start_c=None, peephole=None):
+    """default activations, start values 0, all rows of one length; GRU: linear_before_reset = 1; outputs Y and Y_h"""
+    weight, recurrent = _fixed(weight, "W"), _fixed(recurrent, "R")
+    n, kinds = recurrent.shape[-1], {"forward": [False], "reverse": [True], "bidirectional": [False, True]}
+    directions = kinds[node.expect("direction", *kinds)]
+    standard = ["Sigmoid", "Tanh", "Tanh"] if node.op == "LSTM" else ["Sigmoid", "Tanh"]
+    given = [a.decode() if isinstance(a, bytes) else a for a in node.get("activations", standard * len(directions))]
+    if given != standard * len(directions):
+        raise UnsupportedError(f"activations {given}; supported are {standard}")
+    node.get("hidden_size")
+    if node.get("clip") is not None:
+        raise UnsupportedError("attribute clip is not supported")
+    node.expect("input_forget", 0)
+    for name in ("activation_alpha", "activation_beta"):
+        if node.get(name):
+            raise UnsupportedError(f"attribute {name} is not supported")
+    if node.op == "GRU":
+        if node.get("linear_before_reset", 0) != 1:
+            raise UnsupportedError("attribute linear_before_reset = 0; supported: 1")
+    layout = node.get("layout", 0)
+    for value, what in ((start, "initial_h"), (start_c, "initial_c"), (peephole, "P")):
+        if value is not None and np.any(_fixed(value, what)):
+            raise UnsupportedError(f"{what} other than 0")
+    steps = 1 if layout else 0
+    if lengths is not None and any(v not in (x.shape[steps], BATCH) for v in np.ravel(_fixed(lengths, "sequence_lens"))):
+        raise UnsupportedError("sequence_lens shorter than the input")
+    bias = np.zeros((len(weight), 2 * weight.shape[1])) if bias is None else _fixed(bias, "B")
+    # gates of ONNX: i, o, f, c and z, r, h; here: i, f, g, o and r, z, n
+    order = [0, 2, 3, 1] if node.op == "LSTM" else [1, 0, 2]
+
+    def parameters(d):
+        w, r = (np.concatenate([m[d][k * n:(k + 1) * n] for k in order]).T for m in (weight, recurrent))
+        b, c = (np.concatenate([h[k * n:(k + 1) * n] for k in order]) for h in np.split(bias[d], 2))
+        if node.op == "LSTM":
+            return {"weight": w, "recurrent_weight": r, "bias": b + c}
+        return {"weight": w, "recurrent_weight": r, "bias": b, "recurrent_bias": c}
+
+    x = g.b.settled(_value(x, "X"))
+    t = x.shape[steps]
+    used = [bool(name) and name in g.users for name in (*node.outputs, "", "", "")[:3]]
+    if used[2]:
+        raise UnsupportedError("its output Y_c is not supported")
+
+    def run(output):
+        nodes = [g.b.recurrent(x, node.op.lower(), steps, 2, parameters(d), output=output, reverse=r)
+                 for d, r in enumerate(directions)]
+        return nodes[0] if len(nodes) == 1 else Node("concatenate", nodes)
+
+    d = len(directions)
+    results = [None, None]
+    if used[0]:
+        whole = run("sequence")
+        if d > 1:
+            whole = g.b.reshaped(whole, t, d, n)
+        shape, axes = [0] * 4, (0, 1, 2, 3) if layout else (2, 0, 1, 3)  # layout: (N, T, D, H), else (T, D, N, H)
+        for a, size in zip(axes, (BATCH, t, d, n)):
+            shape[a] = size
+        results[0] = Tensor(whole, shape, axes if d > 1 else (axes[0], axes[1], axes[3]))
+    if used[1]:
+        last = run("last")
+        if d > 1:
+            last = g.b.reshaped(last, d, n)
+        axes = (0, 1, 2) if layout else (1, 0, 2)
+        shape = [0] * 3
+        for a, size in zip(axes, (BATCH, d, n)):
+            shape[a] = size
+        results[1] = Tensor(last, shape, axes if d > 1 else (axes[0], axes[2]))
+    return results
