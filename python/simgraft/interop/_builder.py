@@ -75,7 +75,7 @@ class Flat(Tensor):
     def node(self):
         if self._node is None:
             wanted = [a for a in range(len(self.inner.shape)) if a != self.inner.rows]
-            self._node = self.builder.reshaped(self.builder.arranged(self.inner, wanted), self.inner.size)
+            self._node = self.builder.arranged(self.inner, wanted, (self.inner.size,))
         return self._node
 
     def order(self):
@@ -131,12 +131,14 @@ class Builder:
     def reshaped(self, node, *shape):
         """node with another shape per row."""
         self.need("reshape")
+        while node.op == "reshape":
+            node = node.inputs[0]
         return Node("reshape", [node], {"shape": tuple(shape)})
 
-    def arranged(self, t, wanted, shape=None):
+    def arranged(self, t, wanted, target=None):
         """Node of t whose axes are the foreign axes ``wanted`` in this order (the rows come first anyway).
 
-        Foreign axes that are left out must have length 1.
+        Foreign axes that are left out must have length 1. target: another shape of the same elements.
         """
         own = [a for a in t.axes[1:] if a is not None and t.shape[a] != 1]
         node, at = t.node, t.own_shape
@@ -150,7 +152,7 @@ class Builder:
             axes = [full.index(a) for a in kept + rest]
             node, at = Node("permute", [node], {"axes": tuple(axes)}), tuple(at[i] for i in axes)
             self.n_permute += 1
-        target = tuple(t.shape[a] for a in wanted) or (1,)
+        target = target or tuple(t.shape[a] for a in wanted) or (1,)
         return node if at == target else self.reshaped(node, *target)
 
     def standard(self, t):
@@ -226,8 +228,9 @@ class Builder:
             if t.shape == tuple(shape):
                 return t
         others = [a for a in range(len(shape)) if a != rows]
-        flat = self.standard(t)
-        return Tensor(self.reshaped(flat.node, *(shape[a] for a in others)), shape, (rows, *others))
+        wanted = [a for a in range(len(t.shape)) if a != t.rows]
+        node = self.arranged(t, wanted, tuple(shape[a] for a in others) or (1,))
+        return Tensor(node, shape, (rows, *(others or [None])))
 
     def flatten(self, t):
         """(N, everything else), in foreign order."""

@@ -218,10 +218,11 @@ class _Source:
         return self.known[key]
 
     def function(self, key, text):
-        """Places a static function once; its name is NAME_key. In text, NAME, REAL and F() stand for this file's."""
+        """Places a static function once, after those it needs; returns its name, NAME_key.
+
+        In text, NAME_ is the prefix of the file, REAL the network's type, F(f) libm's f of this type, N(c) a literal.
+        """
         if key not in self.functions:
-            self.functions[key] = None  # after those that it needs
-            del self.functions[key]
             self.functions[key] = self.filled(text)
         return f"{self.name}_{key}"
 
@@ -400,6 +401,7 @@ class _Source:
                 raise UnsupportedError(f"node {i} ({node['op']}): layer not supported; supported are {supported}")
             writers.append(LAYERS.get(node["op"]))
         places, size = _places(nodes)
+        self.scratch_at, self.scratch_size = size, 0
         lines, at, last = [], 0, len(nodes) - 1
         shown = {}
         for i, node in enumerate(nodes):
@@ -424,7 +426,12 @@ class _Source:
         if not any(re.search(r"\bw\b", re.sub(r"/\*.*?\*/", "", line)) for line in lines):
             text.append("    (void)w;")
         self.function("network", "\n".join([*text, "}"]))
-        return size
+        return size + self.scratch_size
+
+    def scratch(self, n):
+        """Place of n elements that one layer needs for itself."""
+        self.scratch_size = max(self.scratch_size, n)
+        return f"(w + {self.scratch_at})" if self.scratch_at else "w"
 
     # ------------------------------------------------------------------------------------------------- domain
 
@@ -738,3 +745,409 @@ def _slice(g, node, inputs, y):
     n = math.prod(node["shape"]) // n_out
     source = f"{inputs[0]} + {start}" if start else inputs[0]
     return [f"{_copy(g)}({n}, {n_out}, {source}, {n_in}, {y}, {n_out});"]
+
+
+@_layer("multiply")
+def _multiply(g, node, inputs, y):
+    n, size = node["shape"][-1], math.prod(node["shape"])
+    at = "i" if tuple(node["in_shapes"][1]) == tuple(node["shape"]) else f"i / {n}"
+    return [f"for (i = 0; i < {size}; i++)", f"    {y}[i] = {inputs[0]}[i] * {inputs[1]}[{at}];"]
+
+
+@_layer("reshape", "dropout")
+def _same(g, node, inputs, y):
+    return [f"for (i = 0; i < {math.prod(node['shape'])}; i++)", f"    {y}[i] = {inputs[0]}[i];"]
+
+
+@_layer("permute")
+def _permute(g, node, inputs, y):
+    shape, axes = node["in_shapes"][0], node["attributes"]["axes"]
+    order = np.arange(math.prod(shape)).reshape(shape).transpose(axes)
+    steps = [math.prod(shape[a + 1:]) for a in axes]
+    sizes = [1] * (5 - len(axes)) + list(order.shape)
+    steps = [0] * (5 - len(axes)) + steps
+    function = g.function("permute", """
+        /* y = x with its dimensions in another order; d: 5 sizes of y, 5 steps in x */
+        static void NAME_permute(const int *d, const REAL *x, REAL *y)
+        {
+            int a, b, c, e, f;
+            for (a = 0; a < d[0]; a++)
+                for (b = 0; b < d[1]; b++)
+                    for (c = 0; c < d[2]; c++)
+                        for (e = 0; e < d[3]; e++)
+                            for (f = 0; f < d[4]; f++)
+                                *y++ = x[a * d[5] + b * d[6] + c * d[7] + e * d[8] + f * d[9]];
+        }
+        """)
+    numbers = g.array(f"order_{node['number']}", np.array([*sizes, *steps], np.int32))
+    return [f"{function}({numbers}, {inputs[0]}, {y});"]
+
+
+@_layer("softmax")
+def _softmax(g, node, inputs, y):
+    function = g.function("softmax", """
+        /* y = exp(x) / sum exp(x) for n rows of m numbers */
+        static void NAME_softmax(int n, int m, const REAL *x, REAL *y)
+        {
+            int r, j;
+            for (r = 0; r < n; r++, x += m, y += m) {
+                REAL high = x[0], sum = N(0);
+                for (j = 1; j < m; j++)
+                    high = x[j] > high ? x[j] : high;
+                for (j = 0; j < m; j++) {
+                    y[j] = F(exp)(x[j] - high);
+                    sum += y[j];
+                }
+                for (j = 0; j < m; j++)
+                    y[j] /= sum;
+            }
+        }
+        """)
+    m = node["shape"][-1]
+    return [f"{function}({math.prod(node['shape']) // m}, {m}, {inputs[0]}, {y});"]
+
+
+@_layer("layer_norm")
+def _layer_norm(g, node, inputs, y):
+    function = g.function("layer_norm", """
+        /* y = (x - mean) / sqrt(variance + epsilon) scale + shift for n rows of m numbers */
+        static void NAME_layer_norm(int n, int m, REAL epsilon, const REAL *x, const REAL *scale, const REAL *shift, REAL *y)
+        {
+            int r, j;
+            for (r = 0; r < n; r++, x += m, y += m) {
+                REAL mean = N(0), variance = N(0), factor;
+                for (j = 0; j < m; j++)
+                    mean += x[j];
+                mean /= (REAL)m;
+                for (j = 0; j < m; j++)
+                    variance += (x[j] - mean) * (x[j] - mean);
+                factor = N(1) / F(sqrt)(variance / (REAL)m + epsilon);
+                for (j = 0; j < m; j++)
+                    y[j] = (x[j] - mean) * factor * scale[j] + shift[j];
+            }
+        }
+        """)
+    m = node["shape"][-1]
+    scale, shift = (g.array(f"{k}_{node['number']}", node["values"][k]) for k in ("scale", "shift"))
+    epsilon = g.n(node["attributes"]["epsilon"])
+    return [f"{function}({math.prod(node['shape']) // m}, {m}, {epsilon}, {inputs[0]}, {scale}, {shift}, {y});"]
+
+
+@_layer("batch_norm")
+def _batch_norm(g, node, inputs, y):
+    values, n, size = node["values"], node["shape"][-1], math.prod(node["shape"])
+    factor = values["scale"].astype(np.float64) / np.sqrt(values["variance"].astype(np.float64) + node["attributes"]["epsilon"])
+    factor = g.array(f"factor_{node['number']}", factor.astype(g.dtype))
+    mean, shift = (g.array(f"{k}_{node['number']}", values[k]) for k in ("mean", "shift"))
+    at = "i" if n == size else f"i % {n}"
+    return [f"for (i = 0; i < {size}; i++)", f"    {y}[i] = ({inputs[0]}[i] - {mean}[{at}]) * {factor}[{at}] + {shift}[{at}];"]
+
+
+# ----------------------------------------------------------------------------------------------------------- fields
+
+
+def _each(value, rank, fill):
+    """A list attribute with one number for each of three dimensions, the first ones ``fill``."""
+    value = list(value) if isinstance(value, (tuple, list)) else [value]
+    value = [int(v) for v in (value if len(value) == rank else value * rank)]
+    return [fill] * (3 - rank) + value
+
+
+def _window(node, kernel, stride, dilation, valid):
+    """Numbers of a window that goes over a field: sizes of the field and of the result, kernel, stride, dilation, positions
+    read before the field; three each."""
+    rank = len(node["shape"]) - 1
+    n_in, n_out = ([1] * (3 - rank) + list(s[:-1]) for s in (node["in_shapes"][0], node["shape"]))
+    before = [0 if valid else max(0, (-(-n // s) - 1) * s + (k - 1) * d + 1 - n) // 2
+              for n, k, s, d in zip(n_in, kernel, stride, dilation)]
+    return np.array([*n_in, *n_out, *kernel, *stride, *dilation, *before], np.int32)
+
+
+_AT = """
+    /* Position i of a dimension of n positions, outside by mode 0: none (-1), 1: periodic, 2: nearest, 3: reflected. */
+    static int NAME_at(int i, int n, int mode)
+    {
+        if (i >= 0 && i < n)
+            return i;
+        if (mode == 1)
+            return (i % n + n) % n;
+        if (mode == 2)
+            return i < 0 ? 0 : n - 1;
+        if (mode == 3)
+            return i < 0 ? -i : 2 * (n - 1) - i;
+        return -1;
+    }
+    """
+
+
+@_layer("conv")
+def _conv(g, node, inputs, y):
+    a, rank = node["attributes"], len(node["shape"]) - 1
+    kernel, stride, dilation = (_each(a[k], rank, 1) for k in ("kernel", "stride", "dilation"))
+    g.function("at", _AT)
+    function = g.function("conv", """
+        /* Convolution with bias of a field (d[0], d[1], d[2], c) to (d[3], d[4], d[5], u); weight (d[6], d[7], d[8], c / groups, u) */
+        static void NAME_conv(const int *d, int c, int u, int groups, int mode, const REAL *x, const REAL *weight, const REAL *bias,
+                              REAL *y)
+        {
+            const int gc = c / groups, gu = u / groups;
+            int o0, o1, o2, k0, k1, k2, g, k, j;
+            for (o0 = 0; o0 < d[3]; o0++)
+                for (o1 = 0; o1 < d[4]; o1++)
+                    for (o2 = 0; o2 < d[5]; o2++, y += u) {
+                        const REAL *row = weight;
+                        for (j = 0; j < u; j++)
+                            y[j] = bias[j];
+                        for (k0 = 0; k0 < d[6]; k0++)
+                            for (k1 = 0; k1 < d[7]; k1++)
+                                for (k2 = 0; k2 < d[8]; k2++, row += (long)gc * u) {
+                                    const int i0 = NAME_at(o0 * d[9] - d[15] + k0 * d[12], d[0], mode);
+                                    const int i1 = NAME_at(o1 * d[10] - d[16] + k1 * d[13], d[1], mode);
+                                    const int i2 = NAME_at(o2 * d[11] - d[17] + k2 * d[14], d[2], mode);
+                                    const REAL *from;
+                                    if (i0 < 0 || i1 < 0 || i2 < 0)
+                                        continue;
+                                    from = x + (((long)i0 * d[1] + i1) * d[2] + i2) * c;
+                                    for (g = 0; g < groups; g++)
+                                        for (k = 0; k < gc; k++) {
+                                            const REAL v = from[g * gc + k], *w = row + (long)k * u + g * gu;
+                                            REAL *to = y + g * gu;
+                                            for (j = 0; j < gu; j++)
+                                                to[j] += v * w[j];
+                                        }
+                                }
+                    }
+        }
+        """)
+    valid = a["padding"] == "valid"
+    numbers = g.array(f"window_{node['number']}", _window(node, kernel, stride, dilation, valid))
+    weight, bias = (g.array(f"{k}_{node['number']}", node["values"][k]) for k in ("weight", "bias"))
+    mode = {"valid": 0, "same": 0, "periodic": 1, "replicate": 2}[a["padding"]]
+    c, u = node["in_shapes"][0][-1], node["shape"][-1]
+    return [f"{function}({numbers}, {c}, {u}, {a['groups']}, {mode}, {inputs[0]}, {weight}, {bias}, {y});",
+            *g.activate(y, math.prod(node["shape"]), a)]
+
+
+@_layer("pad")
+def _pad(g, node, inputs, y):
+    a, rank = node["attributes"], len(node["shape"]) - 1
+    if rank > 3:
+        raise UnsupportedError("a field of more than three dimensions")
+    g.function("at", _AT)
+    function = g.function("pad", """
+        /* A field (d[0], d[1], d[2], c) with positions around it: (d[3], d[4], d[5], c), d[15] ... of them before */
+        static void NAME_pad(const int *d, int c, int mode, const REAL *x, REAL *y)
+        {
+            int o0, o1, o2, j;
+            for (o0 = 0; o0 < d[3]; o0++)
+                for (o1 = 0; o1 < d[4]; o1++)
+                    for (o2 = 0; o2 < d[5]; o2++, y += c) {
+                        const int i0 = NAME_at(o0 - d[15], d[0], mode), i1 = NAME_at(o1 - d[16], d[1], mode);
+                        const int i2 = NAME_at(o2 - d[17], d[2], mode), inside = i0 >= 0 && i1 >= 0 && i2 >= 0;
+                        for (j = 0; j < c; j++)
+                            y[j] = inside ? x[(((long)i0 * d[1] + i1) * d[2] + i2) * c + j] : N(0);
+                    }
+        }
+        """)
+    numbers = _window(node, [1] * 3, [1] * 3, [1] * 3, True)
+    numbers[15:] = _each(a["before"], rank, 0)
+    numbers = g.array(f"window_{node['number']}", numbers)
+    mode = {"zero": 0, "periodic": 1, "replicate": 2, "reflect": 3}[a["mode"]]
+    return [f"{function}({numbers}, {node['shape'][-1]}, {mode}, {inputs[0]}, {y});"]
+
+
+@_layer("max_pool", "average_pool")
+def _pool(g, node, inputs, y):
+    a, rank, kind = node["attributes"], len(node["shape"]) - 1, node["op"].split("_")[0]
+    size, stride = (_each(a[k], rank, 1) for k in ("size", "stride"))
+    stride = [s or k for s, k in zip(stride, size)]
+    update, end = ("y[j] = from[j] > y[j] || !n ? from[j] : y[j];", "") if kind == "max" else (
+        "y[j] = n ? y[j] + from[j] : from[j];", "for (j = 0; j < c; j++) y[j] /= (REAL)n;")
+    function = g.function(f"{kind}_pool", f"""
+        /* Windows over a field (d[0], d[1], d[2], c); of the positions only those inside count */
+        static void NAME_{kind}_pool(const int *d, int c, const REAL *x, REAL *y)
+        {{
+            int o0, o1, o2, k0, k1, k2, j;
+            for (o0 = 0; o0 < d[3]; o0++)
+                for (o1 = 0; o1 < d[4]; o1++)
+                    for (o2 = 0; o2 < d[5]; o2++, y += c) {{
+                        int n = 0;
+                        for (k0 = 0; k0 < d[6]; k0++)
+                            for (k1 = 0; k1 < d[7]; k1++)
+                                for (k2 = 0; k2 < d[8]; k2++) {{
+                                    const int i0 = o0 * d[9] - d[15] + k0, i1 = o1 * d[10] - d[16] + k1, i2 = o2 * d[11] - d[17] + k2;
+                                    const REAL *from;
+                                    if (i0 < 0 || i0 >= d[0] || i1 < 0 || i1 >= d[1] || i2 < 0 || i2 >= d[2])
+                                        continue;
+                                    from = x + (((long)i0 * d[1] + i1) * d[2] + i2) * c;
+                                    for (j = 0; j < c; j++)
+                                        {update}
+                                    n++;
+                                }}
+                        {end}
+                    }}
+        }}
+        """)
+    numbers = g.array(f"window_{node['number']}", _window(node, size, stride, [1] * 3, a["padding"] == "valid"))
+    return [f"{function}({numbers}, {node['shape'][-1]}, {inputs[0]}, {y});"]
+
+
+@_layer("global_pool")
+def _global_pool(g, node, inputs, y):
+    kind, c = node["attributes"]["kind"], node["shape"][-1]
+    n = math.prod(node["in_shapes"][0]) // c
+    update, end = ("y[j] = x[j] > y[j] ? x[j] : y[j];", "") if kind == "max" else (
+        "y[j] += x[j];", "for (j = 0; j < c; j++) y[j] /= (REAL)n;")
+    function = g.function(f"global_{kind}", f"""
+        /* Over the n positions of a field (n, c) */
+        static void NAME_global_{kind}(int n, int c, const REAL *x, REAL *y)
+        {{
+            int i, j;
+            for (j = 0; j < c; j++)
+                y[j] = x[j];
+            for (i = 1, x += c; i < n; i++, x += c)
+                for (j = 0; j < c; j++)
+                    {update}
+            {end}
+        }}
+        """)
+    return [f"{function}({n}, {c}, {inputs[0]}, {y});"]
+
+
+@_layer("upsample")
+def _upsample(g, node, inputs, y):
+    a, rank = node["attributes"], len(node["shape"]) - 1
+    factor, linear = _each(a["factor"], rank, 1), a["method"] == "linear"
+    g.function("between", """
+        /* Positions low and high that output o of a dimension with n positions lies between; returns the weight of high. */
+        static REAL NAME_between(int o, int n, int factor, int linear, int *low, int *high)
+        {
+            const int cell = o / factor, offset = 2 * (o % factor) + 1 - factor;
+            *low = *high = cell;
+            if (!linear || offset == 0 || (offset < 0 && cell == 0) || (offset > 0 && cell == n - 1))
+                return N(0);
+            if (offset < 0) {
+                *low = cell - 1;
+                return N(1) + (REAL)offset / (REAL)(2 * factor);
+            }
+            *high = cell + 1;
+            return (REAL)offset / (REAL)(2 * factor);
+        }
+        """)
+    function = g.function("upsample", """
+        /* A field (d[0], d[1], d[2], c) with d[6], d[7], d[8] times as many positions */
+        static void NAME_upsample(const int *d, int c, int linear, const REAL *x, REAL *y)
+        {
+            int o0, o1, o2, k, j, low[3], high[3];
+            REAL weight[3];
+            for (o0 = 0; o0 < d[3]; o0++)
+                for (o1 = 0; o1 < d[4]; o1++)
+                    for (o2 = 0; o2 < d[5]; o2++, y += c) {
+                        weight[0] = NAME_between(o0, d[0], d[6], linear, low, high);
+                        weight[1] = NAME_between(o1, d[1], d[7], linear, low + 1, high + 1);
+                        weight[2] = NAME_between(o2, d[2], d[8], linear, low + 2, high + 2);
+                        for (j = 0; j < c; j++)
+                            y[j] = N(0);
+                        for (k = 0; k < 8; k++) {
+                            const int i0 = k & 4 ? high[0] : low[0], i1 = k & 2 ? high[1] : low[1], i2 = k & 1 ? high[2] : low[2];
+                            const REAL w = (k & 4 ? weight[0] : N(1) - weight[0]) * (k & 2 ? weight[1] : N(1) - weight[1]) *
+                                           (k & 1 ? weight[2] : N(1) - weight[2]);
+                            const REAL *from = x + (((long)i0 * d[1] + i1) * d[2] + i2) * c;
+                            if (!(w > N(0)))
+                                continue;
+                            for (j = 0; j < c; j++)
+                                y[j] += w * from[j];
+                        }
+                    }
+        }
+        """)
+    numbers = _window(node, [1] * 3, [1] * 3, [1] * 3, True)
+    numbers[6:9] = factor
+    numbers = g.array(f"window_{node['number']}", numbers)
+    return [f"{function}({numbers}, {node['shape'][-1]}, {int(linear)}, {inputs[0]}, {y});"]
+
+
+# ------------------------------------------------------------------------------------------------------- recurrence
+
+
+@_layer("lstm", "gru")
+def _recurrent(g, node, inputs, y):
+    a, kind = node["attributes"], node["op"]
+    n, (steps, c) = a["units"], node["in_shapes"][0]
+    sigmoid = g.activation({"activation": "sigmoid"})
+    add = g.function("add_product", """
+        /* y += x W; weight (n_in, n_out) */
+        static void NAME_add_product(int n_in, int n_out, const REAL *x, const REAL *weight, REAL *y)
+        {
+            int k, j;
+            for (k = 0; k < n_in; k++) {
+                const REAL v = x[k], *row = weight + (long)k * n_out;
+                for (j = 0; j < n_out; j++)
+                    y[j] += v * row[j];
+            }
+        }
+        """)
+    if kind == "lstm":
+        body = f"""
+            /* Long short-term memory; gates i, f, g, o. whole: y has the state after every step, otherwise the last one.
+             * work (5 n) */
+            static void NAME_lstm(int steps, int c, int n, int reverse, int whole, const REAL *x, const REAL *weight,
+                                  const REAL *recurrent, const REAL *bias, REAL *y, REAL *work)
+            {{
+                REAL *gate = work, *cell = work + 4 * n;
+                const REAL *before = 0;
+                int t, j;
+                for (j = 0; j < n; j++)
+                    cell[j] = N(0);
+                for (t = 0; t < steps; t++) {{
+                    const int at = reverse ? steps - 1 - t : t;
+                    REAL *h = whole ? y + (long)at * n : y;
+                    for (j = 0; j < 4 * n; j++)
+                        gate[j] = bias[j];
+                    {add}(c, 4 * n, x + (long)at * c, weight, gate);
+                    if (before)
+                        {add}(n, 4 * n, before, recurrent, gate);
+                    for (j = 0; j < n; j++) {{
+                        const REAL in = {sigmoid}(gate[j]) * F(tanh)(gate[2 * n + j]);
+                        cell[j] = {sigmoid}(gate[n + j]) * cell[j] + in;
+                        h[j] = {sigmoid}(gate[3 * n + j]) * F(tanh)(cell[j]);
+                    }}
+                    before = h;
+                }}
+            }}
+            """
+        names, work = ("weight", "recurrent_weight", "bias"), 5 * n
+    else:
+        body = f"""
+            /* Gated recurrent unit; gates r, z, n. whole: y has the state after every step, otherwise the last one.
+             * work (6 n) */
+            static void NAME_gru(int steps, int c, int n, int reverse, int whole, const REAL *x, const REAL *weight,
+                                 const REAL *recurrent, const REAL *bias, const REAL *recurrent_bias, REAL *y, REAL *work)
+            {{
+                REAL *gate = work, *back = work + 3 * n;
+                const REAL *before = 0;
+                int t, j;
+                for (t = 0; t < steps; t++) {{
+                    const int at = reverse ? steps - 1 - t : t;
+                    REAL *h = whole ? y + (long)at * n : y;
+                    for (j = 0; j < 3 * n; j++) {{
+                        gate[j] = bias[j];
+                        back[j] = recurrent_bias[j];
+                    }}
+                    {add}(c, 3 * n, x + (long)at * c, weight, gate);
+                    if (before)
+                        {add}(n, 3 * n, before, recurrent, back);
+                    for (j = 0; j < n; j++) {{
+                        const REAL r = {sigmoid}(gate[j] + back[j]), z = {sigmoid}(gate[n + j] + back[n + j]);
+                        const REAL new_h = F(tanh)(gate[2 * n + j] + r * back[2 * n + j]);
+                        h[j] = (N(1) - z) * new_h + (before ? z * before[j] : N(0));
+                    }}
+                    before = h;
+                }}
+            }}
+            """
+        names, work = ("weight", "recurrent_weight", "bias", "recurrent_bias"), 6 * n
+    function = g.function(kind, body)
+    arrays = ", ".join(g.array(f"{k}_{node['number']}", node["values"][k]) for k in names)
+    whole = int(a["output"] == "sequence")
+    return [f"{function}({steps}, {c}, {n}, {a['reverse']}, {whole}, {inputs[0]}, {arrays}, {y}, {g.scratch(work)});"]

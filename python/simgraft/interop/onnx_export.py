@@ -12,7 +12,7 @@ from simgraft.interop._builder import UnsupportedError
 from simgraft.interop._parts import GATHER_ANGLE, GATHER_ARGMAX, nodes_with_parameters, parts_of
 
 OPSET = 18
-"""Version of the default operator set that is written: with the definitions of Elu, Softsign and Softplus for double."""
+"""Version of the default operator set that is written: it defines Elu, Softsign and Softplus for double. Periodic padding needs 19."""
 
 
 def to_onnx(model, path=None, *, dtype=None, by_name=False):
@@ -91,7 +91,7 @@ class _Exporter:
     def __init__(self, onnx, parts, dtype, by_name):
         self.onnx, self.parts, self.by_name = onnx, parts, by_name
         self.real, self.dtype = np.dtype(dtype), parts.network.dtype  # of the host, of the network
-        self.nodes, self.constants, self.known, self.count = [], [], {}, 0
+        self.nodes, self.constants, self.known, self.count, self.opset = [], [], {}, 0, OPSET
 
     # ------------------------------------------------------------------------------------------------- pieces
 
@@ -320,7 +320,7 @@ class _Exporter:
         outputs = self.results(y, "outputs", parts.n_out, parts.kernel and parts.kernel.outputs)
         graph = helper.make_graph(self.nodes, "simgraft", inputs, outputs, self.constants, doc_string=parts.title)
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="simgraft",
+            graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8, producer_name="simgraft",
             producer_version=_core.__version__, doc_string=parts.title)
         helper.set_model_props(model, self.metadata(provenance))
         return model
@@ -468,3 +468,150 @@ def _affine(g, node, shape, inputs):
         parts = [p.reshape(-1, *[1] * (len(shape) - 1)) for p in parts]
     scale, shift = (g.constant(p, "affine") for p in parts)
     return g.elementwise(value, lambda x: g.node("Add", g.node("Mul", x, scale), shift))
+
+
+@_layer("multiply")
+def _multiply(g, node, shape, inputs):
+    x, y = g.last(inputs[0]), g.last(inputs[1])
+    if len(inputs[1].shape) < len(shape):
+        y = g.node("Unsqueeze", y, g.integers(-1))
+    return _Value(shape, g.node("Mul", x, y))
+
+
+@_layer("reshape")
+def _reshape(g, node, shape, inputs):
+    return _Value(shape, g.shaped(g.last(inputs[0]), shape))
+
+
+@_layer("permute")
+def _permute(g, node, shape, inputs):
+    return _Value(shape, g.node("Transpose", g.last(inputs[0]), perm=[0, *(a + 1 for a in node["attributes"]["axes"])]))
+
+
+@_layer("dropout")
+def _dropout(g, node, shape, inputs):
+    return inputs[0]
+
+
+@_layer("softmax")
+def _softmax(g, node, shape, inputs):
+    return _Value(shape, g.node("Softmax", g.last(inputs[0]), axis=-1))
+
+
+def _each(value, rank):
+    """A list attribute with one number for every dimension."""
+    value = list(value) if isinstance(value, (tuple, list)) else [value]
+    return [int(v) for v in (value if len(value) == rank else value * rank)]
+
+
+def _pad_node(g, x, before, after, mode, first):
+    """Pad of the positions of a field."""
+    if not any(before) and not any(after):
+        return x
+    around = ([0, 0], []) if first else ([0], [0])
+    pads = [*around[0], *before, *around[1], *around[0], *after, *around[1]]
+    mode = {"zero": "constant", "same": "constant", "replicate": "edge", "reflect": "reflect", "periodic": "wrap"}[mode]
+    if mode == "wrap":
+        g.opset = max(g.opset, 19)
+    return g.node("Pad", x, g.integers(*pads), mode=mode)
+
+
+def _reach(n, kernel, stride, dilation):
+    """Positions that a window reads outside the field, before and after, except for padding valid; csrc/nn/op_conv.c."""
+    total = [max(0, (-(-m // s) - 1) * s + (k - 1) * d + 1 - m) for m, k, s, d in zip(n, kernel, stride, dilation)]
+    return [t // 2 for t in total], [t - t // 2 for t in total]
+
+
+@_layer("conv")
+def _conv(g, node, shape, inputs):
+    a, rank = node["attributes"], len(shape) - 1
+    kernel, stride, dilation = (_each(a[k], rank) for k in ("kernel", "stride", "dilation"))
+    x, pads = g.first(inputs[0]), [0] * 2 * rank
+    if a["padding"] != "valid":
+        before, after = _reach(inputs[0].shape, kernel, stride, dilation)
+        if a["padding"] == "same":
+            pads = before + after
+        else:
+            x = _pad_node(g, x, before, after, a["padding"], True)
+    weight = g.constant(np.moveaxis(node["values"]["weight"], (-2, -1), (1, 0)), "weight")
+    y = g.node("Conv", x, weight, g.constant(node["values"]["bias"], "bias"), kernel_shape=kernel, strides=stride,
+               dilations=dilation, pads=pads, group=a["groups"])
+    return g.activate(_Value(shape, first=y), a)
+
+
+@_layer("max_pool", "average_pool")
+def _pool(g, node, shape, inputs):
+    a, rank = node["attributes"], len(shape) - 1
+    size, stride = (_each(a[k], rank) for k in ("size", "stride"))
+    stride = [s or k for s, k in zip(stride, size)]
+    before, after = _reach(inputs[0].shape, size, stride, [1] * rank) if a["padding"] == "same" else ([0] * rank, [0] * rank)
+    op = "MaxPool" if node["op"] == "max_pool" else "AveragePool"
+    y = g.node(op, g.first(inputs[0]), kernel_shape=size, strides=stride, pads=before + after)
+    return _Value(shape, first=y)
+
+
+@_layer("global_pool")
+def _global_pool(g, node, shape, inputs):
+    value, rank = inputs[0], len(inputs[0].shape)
+    axes = range(1, rank) if value.last is not None else range(2, rank + 1)
+    op = "ReduceMax" if node["attributes"]["kind"] == "max" else "ReduceMean"
+    return _Value(shape, g.node(op, value.last or value.first, g.integers(*axes), keepdims=0))
+
+
+@_layer("upsample")
+def _upsample(g, node, shape, inputs):
+    a, rank = node["attributes"], len(shape) - 1
+    scales = g.constant(np.array([1, 1, *_each(a["factor"], rank)], np.float32), "scales")
+    if a["method"] == "nearest":
+        options = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    else:
+        options = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    return _Value(shape, first=g.node("Resize", g.first(inputs[0]), "", scales, **options))
+
+
+@_layer("pad")
+def _pad(g, node, shape, inputs):
+    a, rank, value = node["attributes"], len(shape) - 1, inputs[0]
+    before, after = (_each(a[k], rank) for k in ("before", "after"))
+    if value.last is None:
+        return _Value(shape, first=_pad_node(g, value.first, before, after, a["mode"], True))
+    return _Value(shape, _pad_node(g, value.last, before, after, a["mode"], False))
+
+
+@_layer("batch_norm")
+def _batch_norm(g, node, shape, inputs):
+    arrays = [g.constant(node["values"][k], k) for k in ("scale", "shift", "mean", "variance")]
+    options = {"epsilon": node["attributes"]["epsilon"], "momentum": 1 - node["attributes"]["momentum"]}
+    if len(shape) == 1:
+        return _Value(shape, g.node("BatchNormalization", g.last(inputs[0]), *arrays, **options))
+    return _Value(shape, first=g.node("BatchNormalization", g.first(inputs[0]), *arrays, **options))
+
+
+@_layer("layer_norm")
+def _layer_norm(g, node, shape, inputs):
+    scale, shift = (g.constant(node["values"][k], k) for k in ("scale", "shift"))
+    y = g.node("LayerNormalization", g.last(inputs[0]), scale, shift, axis=-1, epsilon=node["attributes"]["epsilon"])
+    return _Value(shape, y)
+
+
+@_layer("lstm", "gru")
+def _recurrent(g, node, shape, inputs):
+    a, values, kind = node["attributes"], node["values"], node["op"].upper()
+    n = a["units"]
+    # gates of ONNX: i, o, f, c and z, r, h; here: i, f, g, o and r, z, n
+    order = [0, 3, 1, 2] if kind == "LSTM" else [1, 0, 2]
+
+    def gates(v):
+        return np.concatenate([v[..., k * n:(k + 1) * n] for k in order], axis=-1)
+
+    weight, recurrent = (g.constant(gates(values[k]).T[None], k) for k in ("weight", "recurrent_weight"))
+    second = values["recurrent_bias"] if kind == "GRU" else np.zeros_like(values["bias"])
+    bias = g.constant(np.concatenate([gates(values["bias"]), gates(second)])[None], "bias")
+    x = g.node("Transpose", g.last(inputs[0]), perm=[1, 0, 2])
+    options = {"hidden_size": n, "direction": "reverse" if a["reverse"] else "forward"}
+    if kind == "GRU":
+        options["linear_before_reset"] = 1
+    y, last = g.node(kind, x, weight, recurrent, bias, n_out=2, **options)
+    if a["output"] == "last":
+        return _Value(shape, g.node("Squeeze", last, g.integers(0)))
+    return _Value(shape, g.node("Transpose", g.node("Squeeze", y, g.integers(1)), perm=[1, 0, 2]))
