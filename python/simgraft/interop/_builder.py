@@ -336,6 +336,21 @@ class Builder:
         tensors = self._alike(tensors, what)
         return Tensor(Node(op, [t.node for t in tensors]), tensors[0].shape, tensors[0].axes)
 
+    def product(self, x, y):
+        """Product of two values of equal shape, or one of them with a single channel."""
+        self.need("multiply")
+        if x.size < y.size:
+            x, y = y, x
+        if x.shape == y.shape:
+            return self.join([x, y], "multiply", "the product")
+        x, y = self.settled(x), self.settled(y)
+        channels = x.axes[-1]
+        if len(x.shape) != len(y.shape) or any(
+                m != n and not (a == channels and n == 1) for a, (m, n) in enumerate(zip(x.shape, y.shape))):
+            raise UnsupportedError(f"a product of values of shapes {x.shown()} and {y.shown()}; expected equal ones, or one channel")
+        node = self.arranged(y, [a for a in x.axes[1:] if a is not None])
+        return Tensor(Node("multiply", [x.node, node]), x.shape, x.axes)
+
     def concatenate(self, tensors, axis):
         """Side by side along a foreign axis."""
         axis %= len(tensors[0].shape)
@@ -352,6 +367,16 @@ class Builder:
             nodes = [Node("concatenate", nodes[:most]), *nodes[most:]]
         return Tensor(nodes[0], shape, (first.rows, *wanted))
 
+    @staticmethod
+    def _last_step(t, start, stop, n):
+        """The layer that gives the last state alone, where t is the sequence of a recurrent layer."""
+        node = t.node
+        if node.op not in ("lstm", "gru") or node.attributes["output"] != "sequence":
+            return None
+        if (start, stop) != ((0, 1) if node.attributes["reverse"] else (n - 1, n)):
+            return None
+        return Node(node.op, node.inputs, {**node.attributes, "output": "last"}, node.parameters)
+
     def slice(self, t, axis, start, stop):
         """Elements start ... stop-1 of a foreign axis."""
         t, axis = self.settled(t), axis % len(t.shape)
@@ -366,6 +391,9 @@ class Builder:
         shape = [*t.shape[:axis], stop - start, *t.shape[axis + 1:]]
         own = [a for a in t.axes[1:] if a is not None and t.shape[a] != 1]
         if own and own[0] == axis and own[-1] != axis:  # the outermost axis: one piece of the row
+            last = self._last_step(t, start, stop, n)
+            if last is not None:
+                return Tensor(last, shape, (t.rows, t.axes[-1]))
             inner = t.size // n
             node = self.reshaped(t.node, t.size)
             node = Node("slice", [node], {"start": start * inner, "stop": stop * inner})
@@ -402,6 +430,26 @@ class Builder:
         sizes = [n + b + a for n, b, a in zip(t.own_shape, before, after)]
         return self._placed(t, "pad", {"before": tuple(before), "after": tuple(after), "mode": mode}, None, sizes,
                             t.own_shape[-1])
+
+    def pad_axes(self, t, before, after, mode):
+        """Positions added along any foreign axes but that of the rows; before, after: one number for each axis."""
+        t = self.settled(t)
+        wide = [a for a in range(len(t.shape)) if before[a] or after[a]]
+        if t.rows in wide:
+            raise UnsupportedError(f"padding of the rows of a value of shape {t.shown()}")
+        if any(a not in t.axes for a in wide):
+            t = self.standard(t)
+        if t.axes[-1] in wide:
+            free = [a for a in t.axes[1:] if a not in wide and a is not None]
+            if free:
+                t = self.with_last(t, free[-1])
+            else:
+                t = Tensor(self.reshaped(t.node, *t.own_shape, 1), t.shape, (*t.axes, None))
+        shape = [n + b + a for n, b, a in zip(t.shape, before, after)]
+        b, a = ([0 if axis is None else side[axis] for axis in t.axes[1:-1]] for side in (before, after))
+        if any(w < 0 for w in (*b, *a)):
+            raise UnsupportedError("negative padding")
+        return self.layer(t, "pad", {"before": tuple(b), "after": tuple(a), "mode": mode}, None, shape)
 
     def conv(self, t, channels, weight, bias, *, stride, before, after, dilation, groups=1, mode="zero"):
         """Convolution of a field; weight (kernel ..., channels / groups, units) is not mirrored.

@@ -572,7 +572,7 @@ def _multiply(b, inputs, c, w):
     """values of equal shape"""
     product = inputs[0]
     for t in inputs[1:]:
-        product = b.join([product, t], "multiply", "the product")
+        product = b.product(product, t)
     return product
 
 

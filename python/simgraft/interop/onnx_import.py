@@ -174,11 +174,11 @@ class _Importer:
             raise _core.FileFormatError(f"initializer {proto.name!r} cannot be read: {_first_line(error)}") from error
 
     def _precision(self):
-        kinds = {a.dtype for a in self.constants.values() if a.dtype.kind == "f" and a.size > 1}
+        """That of the weights, or of the inputs where there are none."""
+        kinds = {a.dtype for a in self.constants.values() if a.dtype.kind == "f" and a.ndim > 1}
         types = {v.type.tensor_type.elem_type for v in self.graph_inputs}
-        if np.dtype("float64") in kinds or (not kinds and self.onnx.TensorProto.DOUBLE in types):
-            return "float64"
-        return "float32"
+        double = np.dtype("float64") in kinds if kinds else self.onnx.TensorProto.DOUBLE in types
+        return "float64" if double else "float32"
 
     def fixed_rows(self):
         """The number of rows where the file fixes it, None otherwise."""
@@ -436,7 +436,7 @@ def _mul(g, node, a, b):
             raise UnsupportedError("a quotient of two computed values")
         if "multiply" not in TABLE:
             raise UnsupportedError("a product of two computed values")
-        return g.b.join([a, b], "multiply", "the product")
+        return g.b.product(a, b)
     if node.op == "Div":
         if not isinstance(a, Tensor):
             raise UnsupportedError("a quotient with a computed divisor")
@@ -685,7 +685,7 @@ def _reduce(g, node, x, axes=None):
 
 @_operator("Pad", needs=["pad"])
 def _pad(g, node, x, pads=None, value=None, axes=None):
-    """constant zeros, reflect, edge, wrap; around the positions of a field (N, channels, ...)"""
+    """constant zeros, reflect, edge, wrap; along any axes but that of the rows"""
     mode = {"constant": "zero", "reflect": "reflect", "edge": "replicate", "wrap": "periodic"}
     mode = mode[node.expect("mode", "constant", "reflect", "edge", "wrap")]
     pads = _integers(node.get("pads") if pads is None else pads, "pads")
@@ -699,10 +699,7 @@ def _pad(g, node, x, pads=None, value=None, axes=None):
         before[a], after[a] = pads[i], pads[i + len(axes)]
     if not any(before) and not any(after):
         return x
-    if any((*before[:2], *after[:2])):
-        raise UnsupportedError("padding of rows or channels")
-    _sizes(x, "padding")
-    return g.b.padded(g.b.field(x, 1, "padding"), before[2:], after[2:], mode)
+    return g.b.pad_axes(x, before, after, mode)
 
 
 @_operator("Upsample", "Resize", needs=["upsample"])

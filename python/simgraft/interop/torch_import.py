@@ -227,9 +227,10 @@ def _pad(b, x, m):
     mode = mode.get(m.kind[:3]) or mode[m.kind[0]]
     if m.kind.startswith("Constant"):
         _expect(m, value=(0, 0.0))
-    rank = len(x.shape) - 2
+    rank = int(m.kind[-2])
     pads = _tuple(m.padding, 2 * rank)
-    return b.padded(b.field(x, 1, "padding"), pads[::2][::-1], pads[1::2][::-1], mode)
+    lead = [0] * (len(x.shape) - rank)
+    return b.pad_axes(x, [*lead, *pads[::2][::-1]], [*lead, *pads[1::2][::-1]], mode)
 
 
 @_module("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", needs=["batch_norm"], weight=None, bias=None, eps=1e-5, momentum=0.1)
@@ -487,7 +488,7 @@ def _arithmetic(b, x, y, name):
     if isinstance(x, Tensor) and isinstance(y, Tensor):
         if name == "div" or "multiply" not in TABLE:
             raise UnsupportedError(f"{name} of two computed values")
-        return b.join([x, y], "multiply", "the product")
+        return b.product(x, y)
     if name == "div":
         if not isinstance(x, Tensor):
             raise UnsupportedError("a quotient with a computed divisor")
