@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Dense layer for training: y = f(x W + b) for the rows of a chunk, every position of a row being a row of the product.
- * Inference of whole chains is in dense.h; the bits agree, because each output is the same chain over k from the bias. */
+/* Dense layer in a graph: y = f(x W + b), every position of a row being a row of the product. Inference of whole chains is in
+ * dense.h; the bits agree, because each output is the same chain over k from the bias. */
 #include "nn/activation_rows.h"
 #include "nn/lanes.h"
 #include "nn/ops.h"
-#include "nn/tile.h"
+#include "nn/products.h"
+
+/* Rows taken through all products and passes at a time, while they are in L1 or L2: with many positions a call has thousands. */
+enum { BLOCK = 96 };
 
 enum { UNITS, ACTIVATION, PARAMETER }; /* attributes, in the order of the table */
 
@@ -26,66 +29,70 @@ static sizes sizes_of(const sg_op_call *call)
     return s;
 }
 
-/* Where a product goes, and what it starts from. */
-typedef struct target {
-    const real *bias;
-    real       *c;
-    size_t      c_row;
-} target;
+/* Activations of a few instructions are applied in registers; the others in a pass over the block. */
+#define FUSED_ACTIVATIONS(X) X(linear) X(relu) X(leaky_relu) X(softsign)
 
-SG_INLINE vr start_bias(const target *t, size_t row, size_t column, size_t n)
+typedef struct fused_target {
+    sg_target to;
+    real      parameter;
+} fused_target;
+
+SG_INLINE vr start_bias(const fused_target *t, size_t row, size_t column, size_t n)
 {
-    (void)row;
-    return sg_tile_load(t->bias + column, n);
-}
-SG_INLINE vr start_zero(const target *t, size_t row, size_t column, size_t n)
-{
-    (void)t, (void)row, (void)column, (void)n;
-    return vr_zero();
-}
-SG_INLINE vr start_there(const target *t, size_t row, size_t column, size_t n)
-{
-    return sg_tile_load(t->c + row * t->c_row + column, n);
-}
-SG_INLINE void store(const target *t, size_t row, size_t column, vr sum, size_t n)
-{
-    sg_tile_store(t->c + row * t->c_row + column, sum, n);
+    return sg_start_bias(&t->to, row, column, n);
 }
 
-SG_TILE_PRODUCT(product_bias, target, start_bias, store, SG_B_PLAIN)
-SG_TILE_PRODUCT(product_plain, target, start_zero, store, SG_B_PLAIN)
-SG_TILE_PRODUCT(product_plain_add, target, start_there, store, SG_B_PLAIN)
-SG_TILE_PRODUCT(product_packed, target, start_zero, store, SG_B_PACKED)
-SG_TILE_PRODUCT(product_packed_add, target, start_there, store, SG_B_PACKED)
+#define X(kind)                                                                                                    \
+    SG_INLINE void end_##kind(const fused_target *t, size_t row, size_t column, vr sum, size_t n)                  \
+    {                                                                                                              \
+        sg_store_result(&t->to, row, column, vr_activate(SG_ACTIVATION_##kind, vr_set1(t->parameter), sum), n);    \
+    }                                                                                                              \
+    SG_TILE_PRODUCT(product_##kind, fused_target, start_bias, end_##kind, SG_B_PLAIN)
+FUSED_ACTIVATIONS(X)
+#undef X
 
-/* W^T (n_out, n_in) in panels of SG_PANEL columns, for dX = dY W^T. */
+typedef void fused_product(const sg_product *, const fused_target *);
+static fused_product *const fused[SG_ACTIVATION_COUNT] = {
+#define X(kind) [SG_ACTIVATION_##kind] = product_##kind,
+    FUSED_ACTIVATIONS(X)
+#undef X
+};
+
+SG_TILE_PRODUCT(product_plain, sg_target, sg_start_zero, sg_store_result, SG_B_PLAIN)
+SG_TILE_PRODUCT(product_plain_add, sg_target, sg_start_there, sg_store_result, SG_B_PLAIN)
+SG_TILE_PRODUCT(product_packed, sg_target, sg_start_zero, sg_store_result, SG_B_PACKED)
+SG_TILE_PRODUCT(product_packed_add, sg_target, sg_start_there, sg_store_result, SG_B_PACKED)
+
+/* W^T (n_out, n_in) in panels, for dX = dY W^T. */
 static void prepare(const sg_op_call *call)
 {
-    if (call->mode == SG_PLAN_INFER || call->mode == SG_PLAN_TANGENT)
-        return;
-    const sizes s      = sizes_of(call);
-    const real *weight = call->parameters;
-    real       *packed = call->packed;
-    for (size_t first = 0; first < s.n_in; first += SG_PANEL, packed += s.n_out * SG_PANEL) {
-        size_t n = s.n_in - first < SG_PANEL ? s.n_in - first : SG_PANEL;
-        for (size_t k = 0; k < s.n_out; k++) {
-            for (size_t j = 0; j < n; j++)
-                packed[k * SG_PANEL + j] = weight[(first + j) * s.n_out + k];
-            for (size_t j = n; j < SG_PANEL; j++)
-                packed[k * SG_PANEL + j] = 0;
-        }
-    }
+    const sizes s = sizes_of(call);
+    if (call->mode != SG_PLAN_INFER && call->mode != SG_PLAN_TANGENT)
+        sg_panels_pack(s.n_out, s.n_in, call->parameters, 1, (ptrdiff_t)s.n_out, call->packed);
 }
+
+/* x W, for n rows from `first` on. */
+static sg_product by_input(const sizes *s, const sg_op_call *call, const void *x, size_t first, size_t n)
+{
+    return (sg_product){n, s->n_out, s->n_in, (const real *)x + first * s->n_in, (ptrdiff_t)s->n_in, 1, call->parameters, SG_PANEL,
+                        (ptrdiff_t)s->n_out};
+}
+
+static size_t block_rows(const sizes *s, size_t first) { return s->n_rows - first < BLOCK ? s->n_rows - first : BLOCK; }
 
 static void forward(const sg_op_call *call)
 {
-    const sizes s      = sizes_of(call);
-    const real *weight = call->parameters, *bias = weight + s.n_in * s.n_out;
-    real       *y      = call->out, *z = call->saved ? call->saved : y;
-    product_bias(&(sg_product){s.n_rows, s.n_out, s.n_in, call->in[0], (ptrdiff_t)s.n_in, 1, weight, SG_PANEL, (ptrdiff_t)s.n_out},
-                 &(target){bias, z, s.n_out});
-    if (s.activation != SG_ACTIVATION_linear)
-        sg_activate_rows(s.activation, s.parameter, s.n_rows * s.n_out, z, y);
+    const sizes s    = sizes_of(call);
+    const real *bias = (const real *)call->parameters + s.n_in * s.n_out;
+    for (size_t first = 0; first < s.n_rows; first += BLOCK) {
+        const size_t     n = block_rows(&s, first);
+        real            *y = (real *)call->out + first * s.n_out, *z = call->saved ? (real *)call->saved + first * s.n_out : y;
+        fused_product   *f = fused[s.activation];
+        const sg_product p = by_input(&s, call, call->in[0], first, n);
+        (f ? f : product_linear)(&p, &(fused_target){{bias, z, (ptrdiff_t)s.n_out}, s.parameter});
+        if (!f)
+            sg_activate_rows(s.activation, s.parameter, n * s.n_out, z, y);
+    }
 }
 
 static void sum_rows(size_t n_rows, size_t n_out, const real *d, real *sum, int add)
@@ -101,43 +108,40 @@ static void sum_rows(size_t n_rows, size_t n_out, const real *d, real *sum, int 
 
 static void backward(const sg_op_call *call)
 {
-    const sizes s        = sizes_of(call);
-    real       *d_weight = call->d_parameters, *d = call->d_out;
-    const real *z        = call->saved ? call->saved : call->out;
-    if (s.activation != SG_ACTIVATION_linear)
-        sg_activate_rows_back(s.activation, s.parameter, s.n_rows * s.n_out, z, call->out, d, d, 0);
-
-    if (d_weight) {
-        const sg_product by_weight = {s.n_in, s.n_out, s.n_rows, call->in[0], 1, (ptrdiff_t)s.n_in, d, SG_PANEL, (ptrdiff_t)s.n_out};
-        const target     weights   = {NULL, d_weight, s.n_out};
-        if (call->add_parameters)
-            product_plain_add(&by_weight, &weights);
-        else
-            product_plain(&by_weight, &weights);
-        sum_rows(s.n_rows, s.n_out, d, d_weight + s.n_in * s.n_out, call->add_parameters);
-    }
-
-    if (call->d_in[0]) {
-        const sg_product by_input = {s.n_rows, s.n_in, s.n_out, d, (ptrdiff_t)s.n_out, 1, call->packed,
-                                     (ptrdiff_t)(s.n_out * SG_PANEL), SG_PANEL};
-        const target     inputs   = {NULL, call->d_in[0], s.n_in};
-        if (call->add_in[0])
-            product_packed_add(&by_input, &inputs);
-        else
-            product_packed(&by_input, &inputs);
+    const sizes     s   = sizes_of(call);
+    const ptrdiff_t n_in = (ptrdiff_t)s.n_in, n_out = (ptrdiff_t)s.n_out;
+    for (size_t first = 0; first < s.n_rows; first += BLOCK) {
+        const size_t n = block_rows(&s, first), at = first * s.n_out;
+        const real  *y = (const real *)call->out + at, *z = call->saved ? (const real *)call->saved + at : y;
+        real        *d = (real *)call->d_out + at, *d_weight = call->d_parameters;
+        if (s.activation != SG_ACTIVATION_linear)
+            sg_activate_rows_back(s.activation, s.parameter, n * s.n_out, z, y, d, d, 0);
+        if (d_weight) {
+            const int        add = call->add_parameters || first;
+            const sg_product p   = {s.n_in, s.n_out, n, (const real *)call->in[0] + first * s.n_in, 1, n_in, d, SG_PANEL, n_out};
+            (add ? product_plain_add : product_plain)(&p, &(sg_target){NULL, d_weight, n_out});
+            sum_rows(n, s.n_out, d, d_weight + s.n_in * s.n_out, add);
+        }
+        if (call->d_in[0]) {
+            const sg_product p = {n, s.n_in, s.n_out, d, n_out, 1, call->packed, n_out * SG_PANEL, SG_PANEL};
+            (call->add_in[0] ? product_packed_add : product_packed)(
+                &p, &(sg_target){NULL, (real *)call->d_in[0] + first * s.n_in, n_in});
+        }
     }
 }
 
 static void tangent(const sg_op_call *call)
 {
     const sizes s = sizes_of(call);
-    const real *z = call->saved ? call->saved : call->out;
-    real       *t = call->t_out;
-    product_plain(&(sg_product){s.n_rows, s.n_out, s.n_in, call->t_in[0], (ptrdiff_t)s.n_in, 1, call->parameters, SG_PANEL,
-                                (ptrdiff_t)s.n_out},
-                  &(target){NULL, t, s.n_out});
-    if (s.activation != SG_ACTIVATION_linear)
-        sg_activate_rows_back(s.activation, s.parameter, s.n_rows * s.n_out, z, call->out, t, t, 0);
+    for (size_t first = 0; first < s.n_rows; first += BLOCK) {
+        const size_t     n = block_rows(&s, first), at = first * s.n_out;
+        const real      *y = (const real *)call->out + at, *z = call->saved ? (const real *)call->saved + at : y;
+        real            *t = (real *)call->t_out + at;
+        const sg_product p = by_input(&s, call, call->t_in[0], first, n);
+        product_plain(&p, &(sg_target){NULL, t, (ptrdiff_t)s.n_out});
+        if (s.activation != SG_ACTIVATION_linear)
+            sg_activate_rows_back(s.activation, s.parameter, n * s.n_out, z, y, t, t, 0);
+    }
 }
 
 const sg_op_kernel SG_HOT(sg_op_kernel_dense) = {prepare, forward, backward, tangent};
