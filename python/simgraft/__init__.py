@@ -14,7 +14,8 @@ from simgraft._core import (
 from simgraft import encode, explore, gate, metrics, nn, sampling
 from simgraft.config import show_config
 from simgraft.dataset import Dataset
-from simgraft.deploy import get_include, get_library_dir
+from simgraft.deploy import get_fortran_source, get_include, get_library_dir
+from simgraft.executable import ExecutableHost
 from simgraft.kernel import Kernel
 from simgraft.profile import profile
 from simgraft.surrogate import Guard, Surrogate, describe, load

@@ -14,6 +14,7 @@ import numpy as np
 
 from simgraft import _core, metrics
 from simgraft.gate import Gate
+from simgraft.profile import RoundedKernel
 from simgraft.profile import run as _run_host
 
 logger = logging.getLogger("simgraft")
@@ -261,11 +262,11 @@ class Trial:
 
         Parameters
         ----------
-        host : callable
+        host : callable or ExecutableHost
             ``host(slot) -> dict of arrays``: the simulation; calls ``slot(inputs)`` with a dict of arrays wherever it would call
-            its kernel.
+            its kernel. Or a program, see :class:`ExecutableHost`.
         baseline : callable, optional
-            A classical cheaper stand-in with the kernel's signature.
+            A classical cheaper stand-in with the kernel's signature; for a program, the text by which it knows it.
         units : dict of str, optional
             Units of the fields that the host returns.
         repeat : int
@@ -282,14 +283,16 @@ class Trial:
         Notes
         -----
         The floor of each field is the host run with the kernel's outputs rounded to 32 bits: how far rounding alone
-        moves the simulation.
+        moves the simulation. A program that cannot round has no floor.
         """
         surrogate = self._need_surrogate()
         kernel = surrogate.kernel
         units = units or {}
         truth, with_kernel = _run_host(host, kernel, "kernel", repeat)
         result, with_surrogate = _run_host(host, surrogate, "surrogate", repeat)
-        rounded, _ = _run_host(host, _rounded(kernel), "kernel, outputs rounded to 32 bits", 1)
+        rounded = None
+        if getattr(host, "rounded", "") is not None:  # any callable can be given a kernel that rounds, not every program
+            rounded, _ = _run_host(host, RoundedKernel(kernel), "kernel, outputs rounded to 32 bits", 1)
         runs = {"surrogate": result}
         profiles = [with_kernel, with_surrogate]
         if baseline is not None:
@@ -298,7 +301,7 @@ class Trial:
         rows, table = [], []
         for name, values in truth.items():
             unit = units.get(name, "")
-            floor = error_row(name, unit, values, rounded[name])
+            floor = {} if rounded is None else error_row(name, unit, values, rounded[name])
             for label, fields in runs.items():
                 if name not in fields:
                     raise ValueError(f"host: the run with the {label} returned no field {name!r}")
@@ -308,8 +311,9 @@ class Trial:
                 if label == "surrogate":
                     rows.append(row)
         self.table("a posteriori", _TABLE_COLUMNS, table, note=(
-            "The host with the surrogate (or the baseline) in its slot against the host with the kernel. The floor is the "
-            "host with the kernel's outputs rounded to 32 bits."))
+            "The host with the surrogate (or the baseline) in its slot against the host with the kernel. "
+            + ("The host has no floor: it cannot round the kernel's outputs." if rounded is None else
+               "The floor is the host with the kernel's outputs rounded to 32 bits.")))
         self.speed(profiles, data_seconds=data_seconds)
         self._a_posteriori_figures(truth, runs, units)
         self._settle("a_posteriori", rows)
@@ -335,8 +339,11 @@ class Trial:
                              "host speed-up [1]"],
                    [[p.label, p.host_seconds, p.slot_seconds, p.share, p.calls, p.rows, 1e6 * p.seconds_per_row,
                      reference.host_seconds / p.host_seconds if p.host_seconds else float("nan")] for p in profiles],
-                   note="CPU time of this process, in one run.")
+                   note="CPU time, in one run.")
         gain = reference.host_seconds / replaced.host_seconds if replaced.host_seconds else float("nan")
+        if not reference.rows:
+            self.note(f"The host runs {gain:.3g}x as fast with the surrogate; it does not tell the time spent in the slot.")
+            return
         self.note(f"The kernel takes {100 * reference.share:.1f} % of the host's time: at most {reference.amdahl_ceiling:.3g}x can "
                   f"be gained (Amdahl); measured {gain:.3g}x.")
         saved = reference.seconds_per_row - replaced.seconds_per_row
@@ -452,13 +459,6 @@ def _output_columns(kernel):
         stop = start + variable.size
         yield name, variable.unit, slice(start, stop)
         start = stop
-
-
-def _rounded(kernel):
-    def call(inputs):
-        return {k: np.asarray(v).astype(np.float32).astype(np.asarray(v).dtype) for k, v in kernel(inputs).items()}
-
-    return call
 
 
 def _baselines(surrogate, train, x, max_train=20_000, max_copy=2_000_000):
