@@ -34,8 +34,10 @@
 ! Errors. Every call sets error%status; the texts are written on failure only. Nothing is printed or stopped.
 !
 ! Threads. An open surrogate never changes: threads share it, each with its own work, guard and error. In OpenMP
-! make these private and allocate work inside the parallel region. Calls allocate nothing. A host without threads
-! of its own asks for some: eval(..., num_threads=4) with workspace_bytes(num_threads=4).
+! make work private and allocate it inside the parallel region; make guard and error firstprivate, since not every
+! compiler gives private variables their starting values. Calls allocate nothing. A host without threads of its own
+! asks for some: eval(..., num_threads=4) with workspace_bytes(num_threads=4). Procedures are recursive, which in
+! Fortran 2008 is what makes them safe in threads.
 !
 ! Copies. `b = a` gives another name of the same surrogate; the variable that opened it owns it, and closes it in
 ! close, when it is opened again, or when it goes out of scope.
@@ -353,19 +355,19 @@ contains
    !! ---------------------------------------------------------------------------------------- texts and errors
 
    !! Version of the library in use, "major.minor.patch".
-   function sg_version() result(text)
+   recursive function sg_version() result(text)
       character(:), allocatable :: text
       text = text_of(c_version())
    end function
 
    !! Text of a status number.
-   function sg_status_text(status) result(text)
+   recursive function sg_status_text(status) result(text)
       integer(c_int), intent(in) :: status
       character(:), allocatable  :: text
       text = text_of(c_status_text(status))
    end function
 
-   function text_of(pointer) result(text)
+   recursive function text_of(pointer) result(text)
       type(c_ptr), intent(in)         :: pointer !! to a text that ends with NUL
       character(:), allocatable       :: text
       character(kind=c_char), pointer :: letters(:)
@@ -377,7 +379,7 @@ contains
       end do
    end function
 
-   subroutine copy_text(letters, text)
+   recursive subroutine copy_text(letters, text)
       character(kind=c_char), intent(in) :: letters(:) !! ends with NUL
       character(*), intent(out)          :: text
       integer :: i
@@ -388,7 +390,7 @@ contains
       end do
    end subroutine
 
-   subroutine take_error(from, status, error)
+   recursive subroutine take_error(from, status, error)
       type(c_error), intent(in)     :: from
       integer(c_int), intent(in)    :: status
       type(sg_error), intent(inout) :: error
@@ -398,7 +400,7 @@ contains
       call copy_text(from%message, error%message)
    end subroutine
 
-   subroutine fail(error, status, argument, message)
+   recursive subroutine fail(error, status, argument, message)
       type(sg_error), intent(inout) :: error
       integer(c_int), intent(in)    :: status
       character(*), intent(in)      :: argument, message
@@ -407,7 +409,7 @@ contains
       error%message  = argument // ": " // message
    end subroutine
 
-   subroutine fail_shape(error, argument, expected, got)
+   recursive subroutine fail_shape(error, argument, expected, got)
       type(sg_error), intent(inout) :: error
       character(*), intent(in)      :: argument
       integer, intent(in)           :: expected(:), got(:)
@@ -423,7 +425,7 @@ contains
    !! ------------------------------------------------------------------------------------- open and describe
 
    !! Reads a surrogate file; its checksum is verified.
-   subroutine surrogate_open(self, path, error)
+   recursive subroutine surrogate_open(self, path, error)
       class(sg_surrogate), intent(inout) :: self
       character(*), intent(in)           :: path !! trailing blanks do not count
       type(sg_error), intent(inout)      :: error
@@ -441,7 +443,7 @@ contains
    end subroutine
 
    !! Frees a surrogate. No thread may be using it.
-   subroutine surrogate_close(self)
+   recursive subroutine surrogate_close(self)
       class(sg_surrogate), intent(inout) :: self
       if (self%owner) call c_close(self%handle)
       self%handle  = c_null_ptr
@@ -450,12 +452,12 @@ contains
       self%outputs = 0
    end subroutine
 
-   subroutine surrogate_end(self)
+   recursive subroutine surrogate_end(self)
       type(sg_surrogate), intent(inout) :: self
       call self%close()
    end subroutine
 
-   subroutine alias(self, other)
+   recursive subroutine alias(self, other)
       class(sg_surrogate), intent(inout) :: self
       class(sg_surrogate), intent(in)    :: other
       type(c_ptr) :: handle
@@ -470,25 +472,25 @@ contains
       self%outputs = outputs
    end subroutine
 
-   pure logical function surrogate_is_open(self)
+   pure recursive logical function surrogate_is_open(self)
       class(sg_surrogate), intent(in) :: self
       surrogate_is_open = self%inputs > 0
    end function
 
    !! Inputs of a row; 0 while nothing is open.
-   pure integer function surrogate_n_in(self)
+   pure recursive integer function surrogate_n_in(self)
       class(sg_surrogate), intent(in) :: self
       surrogate_n_in = self%inputs
    end function
 
    !! Outputs of a row.
-   pure integer function surrogate_n_out(self)
+   pure recursive integer function surrogate_n_out(self)
       class(sg_surrogate), intent(in) :: self
       surrogate_n_out = self%outputs
    end function
 
    !! What it is; empty texts and zeros while nothing is open.
-   function surrogate_describe(self) result(info)
+   recursive function surrogate_describe(self) result(info)
       class(sg_surrogate), intent(in) :: self
       type(sg_info) :: info
       type(c_info)  :: c
@@ -510,7 +512,7 @@ contains
    end function
 
    !! Input i, from 1 to n_in(). An index beyond gives empty texts and zeros.
-   function surrogate_input(self, i) result(variable)
+   recursive function surrogate_input(self, i) result(variable)
       class(sg_surrogate), intent(in) :: self
       integer, intent(in)             :: i
       type(sg_variable) :: variable
@@ -526,7 +528,7 @@ contains
    end function
 
    !! Output i, from 1 to n_out(). An index beyond gives empty texts and zeros.
-   function surrogate_output(self, i) result(variable)
+   recursive function surrogate_output(self, i) result(variable)
       class(sg_surrogate), intent(in) :: self
       integer, intent(in)             :: i
       type(sg_variable) :: variable
@@ -542,7 +544,7 @@ contains
    end function
 
    !! Bytes of workspace for eval on num_threads threads (default 1), for any number of rows.
-   function surrogate_workspace_bytes(self, num_threads) result(bytes)
+   recursive function surrogate_workspace_bytes(self, num_threads) result(bytes)
       class(sg_surrogate), intent(in) :: self
       integer, intent(in), optional   :: num_threads
       integer(sg_count) :: bytes
@@ -556,7 +558,7 @@ contains
    end function
 
    !! Bytes of workspace for jvp and vjp; enough for eval too.
-   function surrogate_derivative_workspace_bytes(self) result(bytes)
+   recursive function surrogate_derivative_workspace_bytes(self) result(bytes)
       class(sg_surrogate), intent(in) :: self
       integer(sg_count) :: bytes
       bytes = 0
@@ -565,7 +567,7 @@ contains
 
    !! ------------------------------------------------------------------------------------------------- guard
 
-   subroutine guard_add(self, other)
+   recursive subroutine guard_add(self, other)
       class(sg_guard), intent(inout) :: self
       class(sg_guard), intent(in)    :: other
       if (self%first_flags == 0 .and. other%first_flags /= 0) then
@@ -585,7 +587,7 @@ contains
 
    !! Tells in error what is known of the first row outside: variable, row, value, limit. Status
    !! SG_ERR_DOMAIN or SG_ERR_NOT_FINITE; SG_OK when no row was outside. Rows are counted from 0 in the text.
-   subroutine surrogate_explain(self, guard, error)
+   recursive subroutine surrogate_explain(self, guard, error)
       class(sg_surrogate), intent(in) :: self
       type(sg_guard), intent(in)      :: guard
       type(sg_error), intent(inout)   :: error
@@ -595,7 +597,7 @@ contains
       call take_error(c_report, status, error)
    end subroutine
 
-   function c_guard_of(guard) result(c)
+   recursive function c_guard_of(guard) result(c)
       type(sg_guard), intent(in) :: guard
       type(c_guard) :: c
       c%policy           = guard%policy
@@ -620,7 +622,7 @@ contains
       c%first_flags  = guard%first_flags
    end function
 
-   subroutine take_counts(c, guard)
+   recursive subroutine take_counts(c, guard)
       type(c_guard), intent(in)     :: c
       type(sg_guard), intent(inout) :: guard
       guard%n_calls      = c%n_calls
@@ -637,7 +639,7 @@ contains
       guard%first_flags = c%first_flags
    end subroutine
 
-   function call_kernel(n, x, y, context) result(status) bind(c)
+   recursive function call_kernel(n, x, y, context) result(status) bind(c)
       integer(c_size_t), value     :: n
       type(c_ptr), value           :: x, y, context
       integer(c_int)               :: status
@@ -654,7 +656,7 @@ contains
       end do
    end function
 
-   function call_derivative(n, x, d, r, context) result(status) bind(c)
+   recursive function call_derivative(n, x, d, r, context) result(status) bind(c)
       integer(c_size_t), value     :: n
       type(c_ptr), value           :: x, d, r, context
       integer(c_int)               :: status
@@ -674,14 +676,14 @@ contains
 
    !! -------------------------------------------------------------------------------------------- evaluation
 
-   pure function address(pointer) result(number)
+   pure recursive function address(pointer) result(number)
       type(c_ptr), intent(in) :: pointer
       integer(c_ptrdiff)      :: number
       number = transfer(pointer, number)
    end function
 
    !! place of a matrix whose elements (1, 1), (2, 1) and (1, 2) lie at first, down and right.
-   pure function placed(first, down, right, bytes, by_column) result(p)
+   pure recursive function placed(first, down, right, bytes, by_column) result(p)
       type(c_ptr), intent(in)        :: first, down, right
       integer(c_ptrdiff), intent(in) :: bytes     !! of an element
       logical, intent(in)            :: by_column !! the first dimension counts the rows
@@ -695,7 +697,7 @@ contains
       p%col   = merge(two, one, by_column) / bytes
    end function
 
-   function place_f32(x, by_column) result(p)
+   recursive function place_f32(x, by_column) result(p)
       real(c_float), intent(in), target :: x(:, :)
       logical, intent(in)               :: by_column
       type(place) :: p
@@ -704,7 +706,7 @@ contains
                  4_c_ptrdiff, by_column)
    end function
 
-   function place_f64(x, by_column) result(p)
+   recursive function place_f64(x, by_column) result(p)
       real(c_double), intent(in), target :: x(:, :)
       logical, intent(in)                :: by_column
       type(place) :: p
@@ -714,7 +716,7 @@ contains
    end function
 
    !! place of one row whose first and second values lie at first and second.
-   pure function placed_row(first, second, bytes) result(p)
+   pure recursive function placed_row(first, second, bytes) result(p)
       type(c_ptr), intent(in)        :: first, second
       integer(c_ptrdiff), intent(in) :: bytes !! of an element
       type(place) :: p
@@ -722,7 +724,7 @@ contains
    end function
 
    !! Every array against (values, n), or (n, values) by column, with n taken from the first.
-   logical function fits(self, argument, values, shapes, by_column, work, bytes, error)
+   recursive logical function fits(self, argument, values, shapes, by_column, work, bytes, error)
       class(sg_surrogate), intent(in) :: self
       character(*), intent(in)        :: argument(:)  !! names
       integer, intent(in)             :: values(:)    !! of a row of each array
@@ -751,7 +753,7 @@ contains
       fits = .true.
    end function
 
-   logical function guard_fits(self, what, n, guard, error)
+   recursive logical function guard_fits(self, what, n, guard, error)
       class(sg_surrogate), intent(in) :: self
       integer, intent(in)             :: what, n !! rows
       type(sg_guard), intent(in)      :: guard
@@ -783,7 +785,7 @@ contains
    end function
 
    !! Rows that lie where x, d and r tell, whose shapes fit: inputs, what goes in beside them (not in eval), results.
-   subroutine run(self, what, bits, n, x, d, r, work, error, guard, num_threads)
+   recursive subroutine run(self, what, bits, n, x, d, r, work, error, guard, num_threads)
       class(sg_surrogate), intent(in)         :: self
       integer, intent(in)                     :: what, bits, n
       type(place), intent(in)                 :: x, d, r
@@ -861,7 +863,7 @@ contains
 
    contains
 
-      subroutine set_fallback
+      recursive subroutine set_fallback
          back%n_in          = self%inputs
          back%n_out         = self%outputs
          c%fallback_context = c_loc(back)
@@ -883,7 +885,7 @@ contains
       end subroutine
    end subroutine
 
-   subroutine eval_row_f32(self, x, y, work, error, guard)
+   recursive subroutine eval_row_f32(self, x, y, work, error, guard)
       class(sg_surrogate), intent(in)         :: self
       real(c_float), intent(in), target       :: x(:)    !! (n_in)
       real(c_float), intent(inout), target    :: y(:)    !! (n_out)
@@ -897,7 +899,7 @@ contains
                placed_row(c_loc(y(1)), c_loc(y(min(2, size(y)))), bytes), work, error, guard)
    end subroutine
 
-   subroutine eval_row_f64(self, x, y, work, error, guard)
+   recursive subroutine eval_row_f64(self, x, y, work, error, guard)
       class(sg_surrogate), intent(in)         :: self
       real(c_double), intent(in), target      :: x(:)    !! (n_in)
       real(c_double), intent(inout), target   :: y(:)    !! (n_out)
@@ -911,7 +913,7 @@ contains
                placed_row(c_loc(y(1)), c_loc(y(min(2, size(y)))), bytes), work, error, guard)
    end subroutine
 
-   subroutine eval_f32(self, x, y, work, error, guard, num_threads)
+   recursive subroutine eval_f32(self, x, y, work, error, guard, num_threads)
       class(sg_surrogate), intent(in)         :: self
       real(c_float), intent(in), target       :: x(:, :) !! (n_in, n)
       real(c_float), intent(inout), target    :: y(:, :) !! (n_out, n)
@@ -925,7 +927,7 @@ contains
                work, error, guard, num_threads)
    end subroutine
 
-   subroutine eval_f64(self, x, y, work, error, guard, num_threads)
+   recursive subroutine eval_f64(self, x, y, work, error, guard, num_threads)
       class(sg_surrogate), intent(in)         :: self
       real(c_double), intent(in), target      :: x(:, :) !! (n_in, n)
       real(c_double), intent(inout), target   :: y(:, :) !! (n_out, n)
@@ -939,7 +941,7 @@ contains
                work, error, guard, num_threads)
    end subroutine
 
-   subroutine eval_columns_f32(self, x, y, work, error, guard, num_threads)
+   recursive subroutine eval_columns_f32(self, x, y, work, error, guard, num_threads)
       class(sg_surrogate), intent(in)         :: self
       real(c_float), intent(in), target       :: x(:, :) !! (n, n_in)
       real(c_float), intent(inout), target    :: y(:, :) !! (n, n_out)
@@ -953,7 +955,7 @@ contains
                work, error, guard, num_threads)
    end subroutine
 
-   subroutine eval_columns_f64(self, x, y, work, error, guard, num_threads)
+   recursive subroutine eval_columns_f64(self, x, y, work, error, guard, num_threads)
       class(sg_surrogate), intent(in)         :: self
       real(c_double), intent(in), target      :: x(:, :) !! (n, n_in)
       real(c_double), intent(inout), target   :: y(:, :) !! (n, n_out)
@@ -967,7 +969,7 @@ contains
                work, error, guard, num_threads)
    end subroutine
 
-   subroutine jvp_f32(self, x, dx, dy, work, error, guard)
+   recursive subroutine jvp_f32(self, x, dx, dy, work, error, guard)
       class(sg_surrogate), intent(in)         :: self
       real(c_float), intent(in), target       :: x(:, :)  !! (n_in, n)
       real(c_float), intent(in), target       :: dx(:, :) !! (n_in, n)
@@ -982,7 +984,7 @@ contains
                place_f32(dy, .false.), work, error, guard)
    end subroutine
 
-   subroutine jvp_f64(self, x, dx, dy, work, error, guard)
+   recursive subroutine jvp_f64(self, x, dx, dy, work, error, guard)
       class(sg_surrogate), intent(in)         :: self
       real(c_double), intent(in), target      :: x(:, :)  !! (n_in, n)
       real(c_double), intent(in), target      :: dx(:, :) !! (n_in, n)
@@ -997,7 +999,7 @@ contains
                place_f64(dy, .false.), work, error, guard)
    end subroutine
 
-   subroutine jvp_columns_f32(self, x, dx, dy, work, error, guard)
+   recursive subroutine jvp_columns_f32(self, x, dx, dy, work, error, guard)
       class(sg_surrogate), intent(in)         :: self
       real(c_float), intent(in), target       :: x(:, :)  !! (n, n_in)
       real(c_float), intent(in), target       :: dx(:, :) !! (n, n_in)
@@ -1012,7 +1014,7 @@ contains
                place_f32(dy, .true.), work, error, guard)
    end subroutine
 
-   subroutine jvp_columns_f64(self, x, dx, dy, work, error, guard)
+   recursive subroutine jvp_columns_f64(self, x, dx, dy, work, error, guard)
       class(sg_surrogate), intent(in)         :: self
       real(c_double), intent(in), target      :: x(:, :)  !! (n, n_in)
       real(c_double), intent(in), target      :: dx(:, :) !! (n, n_in)
@@ -1027,7 +1029,7 @@ contains
                place_f64(dy, .true.), work, error, guard)
    end subroutine
 
-   subroutine vjp_f32(self, x, dy, dx, work, error, guard)
+   recursive subroutine vjp_f32(self, x, dy, dx, work, error, guard)
       class(sg_surrogate), intent(in)         :: self
       real(c_float), intent(in), target       :: x(:, :)  !! (n_in, n)
       real(c_float), intent(in), target       :: dy(:, :) !! (n_out, n)
@@ -1042,7 +1044,7 @@ contains
                place_f32(dx, .false.), work, error, guard)
    end subroutine
 
-   subroutine vjp_f64(self, x, dy, dx, work, error, guard)
+   recursive subroutine vjp_f64(self, x, dy, dx, work, error, guard)
       class(sg_surrogate), intent(in)         :: self
       real(c_double), intent(in), target      :: x(:, :)  !! (n_in, n)
       real(c_double), intent(in), target      :: dy(:, :) !! (n_out, n)
@@ -1057,7 +1059,7 @@ contains
                place_f64(dx, .false.), work, error, guard)
    end subroutine
 
-   subroutine vjp_columns_f32(self, x, dy, dx, work, error, guard)
+   recursive subroutine vjp_columns_f32(self, x, dy, dx, work, error, guard)
       class(sg_surrogate), intent(in)         :: self
       real(c_float), intent(in), target       :: x(:, :)  !! (n, n_in)
       real(c_float), intent(in), target       :: dy(:, :) !! (n, n_out)
@@ -1072,7 +1074,7 @@ contains
                place_f32(dx, .true.), work, error, guard)
    end subroutine
 
-   subroutine vjp_columns_f64(self, x, dy, dx, work, error, guard)
+   recursive subroutine vjp_columns_f64(self, x, dy, dx, work, error, guard)
       class(sg_surrogate), intent(in)         :: self
       real(c_double), intent(in), target      :: x(:, :)  !! (n, n_in)
       real(c_double), intent(in), target      :: dy(:, :) !! (n, n_out)

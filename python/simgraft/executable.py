@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import resource
@@ -24,8 +25,9 @@ _SLOT_LINE = re.compile(r"simgraft slot:\s*calls=\s*(\S+)\s+rows=\s*(\S+)\s+seco
 class ExecutableHost:
     """A host that is a program, for :meth:`Trial.a_posteriori` and :func:`profile`.
 
-    The program has the kernel built in and can put a surrogate file in its place. Every run has a folder of its own, in which
-    the program is started; what sits in the slot is told by placeholders in its arguments, environment or input files:
+    The program has the kernel built in and can put a surrogate file in its place. Every run has a folder of its own, in
+    which the program is started; what sits in the slot is told by placeholders in its arguments, environment or input
+    files:
 
     ``{slot}``
         "kernel", "surrogate", the value of `rounded`, or the text given as ``baseline=`` of the trial.
@@ -67,8 +69,9 @@ class ExecutableHost:
 
     Notes
     -----
-    Host time is CPU time of the program and its children. For the share of the kernel the program prints, once or once for
-    each rank, how often it called the slot, with how many rows in all, and the CPU time spent there::
+    Host time is CPU time of the program and its children; it includes what threads and ranks spend waiting for each
+    other, so that speed is best measured with one of each. For the share of the kernel the program prints, once or once
+    for each rank, how often it called the slot, with how many rows in all, and the CPU time spent there::
 
         simgraft slot: calls=600 rows=153600 seconds=0.97
 
@@ -202,7 +205,8 @@ def _execute(command, folder, environment, timeout, label):
     try:
         out, err = program.communicate(timeout=timeout)
     except BaseException as error:  # an interrupt must not leave a program behind either
-        os.killpg(program.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
         program.communicate()
         if isinstance(error, subprocess.TimeoutExpired):
             raise TimeoutError(f"host: the run with the {label} took longer than {timeout:g} s") from None

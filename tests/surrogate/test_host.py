@@ -30,7 +30,7 @@ def host(tmp_path_factory):
     if shutil.which("make") is None or shutil.which("cc") is None:
         pytest.skip("needs make and a C compiler")
     folder = tmp_path_factory.mktemp("build")
-    for name in ("host.c", "Makefile"):
+    for name in ("host.c", "ranks.h", "Makefile"):
         shutil.copy(EXAMPLE / name, folder)
     built = subprocess.run(
         [
