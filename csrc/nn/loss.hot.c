@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Loss, sum per column, and gradient of a chunk of rows. Sums run over rows inside a lane, so no bit depends on the vector width. */
+/* Loss, sum per column, and gradient of a chunk of rows. Sums run over rows inside a lane, so no bit depends
+ * on the vector width. */
 #include <math.h>
 
 #include "base/vmath.h"
@@ -16,7 +17,8 @@ static loss_rows rows_of(const sg_loss_call *call)
 {
     const size_t n_out = call->loss->n_out;
     memset(call->sum, 0, n_out * sizeof(real));
-    return (loss_rows){call->prediction, call->target, call->row_weight, call->column_weight, call->d_prediction, call->sum, n_out};
+    return (loss_rows){call->prediction,   call->target, call->row_weight, call->column_weight,
+                       call->d_prediction, call->sum,    n_out};
 }
 
 static void add_to_columns(const sg_loss_call *call)
@@ -26,49 +28,54 @@ static void add_to_columns(const sg_loss_call *call)
         call->column_loss[j] += (double)sum[j];
 }
 
-static size_t source(const sg_loss_call *call, size_t row) { return call->order ? (size_t)call->order[row] : row; }
+static size_t source(const sg_loss_call *call, size_t row)
+{
+    return call->order ? (size_t)call->order[row] : row;
+}
 
-/* --------------------------------------------------------------------------------------------------- elementwise losses */
-/* One elementwise loss: LOSS and SLOPE are expressions of the prediction x, the target t and their difference e = x - t (vectors).
- * Four rows at a time, because the sums would otherwise be loaded and stored once per row; they are still added row by row. */
-#define ELEMENTWISE(name, LOSS, SLOPE)                                                                             \
-    SG_INLINE void name##_rows(const sg_loss_call *call, const loss_rows *r, size_t row, const size_t n_rows)      \
-    {                                                                                                              \
-        const vr    scale     = vr_set1((real)call->scale);                                                        \
-        const vr    parameter = vr_set1((real)call->loss->attribute[0].v[0]);                                      \
-        const real *p = r->prediction + row * r->n_out, *y[4];                                                     \
-        real       *d = r->d ? r->d + row * r->n_out : NULL;                                                       \
-        vr          w[4];                                                                                          \
-        (void)parameter;                                                                                           \
-        for (size_t q = 0; q < n_rows; q++) {                                                                      \
-            const size_t from = source(call, row + q);                                                             \
-            y[q]              = r->target + from * r->n_out;                                                       \
-            w[q]              = vr_set1(r->row_weight ? r->row_weight[from] : 1);                                  \
-        }                                                                                                          \
-        for (size_t j = 0; j < r->n_out; j += VL) {                                                                \
-            const size_t n   = sg_lanes(r->n_out - j);                                                             \
-            const vr     v   = r->column_weight ? sg_lanes_load(r->column_weight + j, n) : vr_set1(1);             \
-            vr           sum = sg_lanes_load(r->sum + j, n);                                                       \
-            for (size_t q = 0; q < n_rows; q++) {                                                                  \
-                const vr x = sg_lanes_load(p + q * r->n_out + j, n), t = sg_lanes_load(y[q] + j, n);               \
-                const vr e = vr_sub(x, t), wv = vr_mul(w[q], v);                                                   \
-                (void)e;                                                                                           \
-                sum         = vr_fma(wv, LOSS, sum);                                                               \
-                if (d)                                                                                             \
-                    sg_lanes_store(d + q * r->n_out + j, vr_mul(vr_mul(scale, wv), SLOPE), n);                     \
-            }                                                                                                      \
-            sg_lanes_store(r->sum + j, sum, n);                                                                    \
-        }                                                                                                          \
-    }                                                                                                              \
-    static void name(const sg_loss_call *call)                                                                     \
-    {                                                                                                              \
-        const loss_rows r   = rows_of(call);                                                                       \
-        size_t          row = 0;                                                                                   \
-        for (; row + 4 <= call->n_rows; row += 4)                                                                  \
-            name##_rows(call, &r, row, 4);                                                                         \
-        for (; row < call->n_rows; row++)                                                                          \
-            name##_rows(call, &r, row, 1);                                                                         \
-        add_to_columns(call);                                                                                      \
+/* ------------------------------------------------------------------------------------ elementwise losses */
+/* One elementwise loss: LOSS and SLOPE are expressions of the prediction x, the target t and their difference
+ * e = x - t (vectors). Four rows at a time, because the sums would otherwise be loaded and stored once per
+ * row; they are still added row by row. */
+#define ELEMENTWISE(name, LOSS, SLOPE)                                                                 \
+    SG_INLINE void name##_rows(const sg_loss_call *call, const loss_rows *r, size_t row,               \
+                               const size_t n_rows)                                                    \
+    {                                                                                                  \
+        const vr    scale     = vr_set1((real)call->scale);                                            \
+        const vr    parameter = vr_set1((real)call->loss->attribute[0].v[0]);                          \
+        const real *p         = r->prediction + row * r->n_out, *y[4];                                 \
+        real       *d         = r->d ? r->d + row * r->n_out : NULL;                                   \
+        vr          w[4];                                                                              \
+        (void)parameter;                                                                               \
+        for (size_t q = 0; q < n_rows; q++) {                                                          \
+            const size_t from = source(call, row + q);                                                 \
+            y[q]              = r->target + from * r->n_out;                                           \
+            w[q]              = vr_set1(r->row_weight ? r->row_weight[from] : 1);                      \
+        }                                                                                              \
+        for (size_t j = 0; j < r->n_out; j += VL) {                                                    \
+            const size_t n   = sg_lanes(r->n_out - j);                                                 \
+            const vr     v   = r->column_weight ? sg_lanes_load(r->column_weight + j, n) : vr_set1(1); \
+            vr           sum = sg_lanes_load(r->sum + j, n);                                           \
+            for (size_t q = 0; q < n_rows; q++) {                                                      \
+                const vr x = sg_lanes_load(p + q * r->n_out + j, n), t = sg_lanes_load(y[q] + j, n);   \
+                const vr e = vr_sub(x, t), wv = vr_mul(w[q], v);                                       \
+                (void)e;                                                                               \
+                sum = vr_fma(wv, LOSS, sum);                                                           \
+                if (d)                                                                                 \
+                    sg_lanes_store(d + q * r->n_out + j, vr_mul(vr_mul(scale, wv), SLOPE), n);         \
+            }                                                                                          \
+            sg_lanes_store(r->sum + j, sum, n);                                                        \
+        }                                                                                              \
+    }                                                                                                  \
+    static void name(const sg_loss_call *call)                                                         \
+    {                                                                                                  \
+        const loss_rows r   = rows_of(call);                                                           \
+        size_t          row = 0;                                                                       \
+        for (; row + 4 <= call->n_rows; row += 4)                                                      \
+            name##_rows(call, &r, row, 4);                                                             \
+        for (; row < call->n_rows; row++)                                                              \
+            name##_rows(call, &r, row, 1);                                                             \
+        add_to_columns(call);                                                                          \
     }
 
 /* -1, 0 or 1 */
@@ -99,7 +106,10 @@ SG_INLINE vr binary_slope(vr x, vr t, vr positive)
 }
 
 SG_INLINE vr hinge_loss(vr x, vr t) { return vr_max(vr_zero(), vr_fnma(t, x, vr_set1(1))); }
-SG_INLINE vr hinge_slope(vr x, vr t) { return vr_select(vr_lt(vr_mul(t, x), vr_set1(1)), vr_neg(t), vr_zero()); }
+SG_INLINE vr hinge_slope(vr x, vr t)
+{
+    return vr_select(vr_lt(vr_mul(t, x), vr_set1(1)), vr_neg(t), vr_zero());
+}
 
 ELEMENTWISE(mse, vr_mul(e, e), vr_add(e, e))
 ELEMENTWISE(mae, vr_abs(e), sign(e))
@@ -109,8 +119,9 @@ ELEMENTWISE(binary_cross_entropy, binary_loss(x, t, parameter), binary_slope(x, 
 ELEMENTWISE(wasserstein, vr_neg(vr_mul(t, x)), vr_neg(t))
 ELEMENTWISE(hinge, hinge_loss(x, t), hinge_slope(x, t))
 
-/* (1 - alpha) MSE + alpha MAE of the differences between neighbouring rows of a group. There are group - 1 differences for group
- * rows, hence the factor that makes their sum a mean. A pair weighs as much as its two rows on average. */
+/* (1 - alpha) MSE + alpha MAE of the differences between neighbouring rows of a group. There are group - 1
+ * differences for group rows, hence the factor that makes their sum a mean. A pair weighs as much as its two
+ * rows on average. */
 static void hybrid(const sg_loss_call *call)
 {
     const loss_rows r         = rows_of(call);
@@ -126,14 +137,15 @@ static void hybrid(const sg_loss_call *call)
         const real   weight = r.row_weight ? r.row_weight[from] : 1;
         const real   pair   = r.row_weight ? R(0.5) * (weight + r.row_weight[before]) : 1;
         for (size_t j = 0; j < r.n_out; j += VL) {
-            const size_t n  = sg_lanes(r.n_out - j);
-            const vr     v  = r.column_weight ? sg_lanes_load(r.column_weight + j, n) : vr_set1(1);
-            const vr     e  = vr_sub(sg_lanes_load(p + j, n), sg_lanes_load(t + j, n));
-            const vr     ws = vr_mul(of_square, vr_mul(vr_set1(weight), v));
+            const size_t n   = sg_lanes(r.n_out - j);
+            const vr     v   = r.column_weight ? sg_lanes_load(r.column_weight + j, n) : vr_set1(1);
+            const vr     e   = vr_sub(sg_lanes_load(p + j, n), sg_lanes_load(t + j, n));
+            const vr     ws  = vr_mul(of_square, vr_mul(vr_set1(weight), v));
             vr           sum = vr_fma(ws, vr_mul(e, e), sg_lanes_load(r.sum + j, n));
             vr           d   = vr_mul(ws, vr_add(e, e));
             if (row % group) {
-                const vr step = vr_sub(e, vr_sub(sg_lanes_load(p_before + j, n), sg_lanes_load(t_before + j, n)));
+                const vr step =
+                    vr_sub(e, vr_sub(sg_lanes_load(p_before + j, n), sg_lanes_load(t_before + j, n)));
                 const vr wp   = vr_mul(of_pair, vr_mul(vr_set1(pair), v));
                 const vr push = vr_mul(wp, sign(step));
                 sum           = vr_fma(wp, vr_abs(step), sum);
@@ -151,7 +163,7 @@ static void hybrid(const sg_loss_call *call)
     add_to_columns(call);
 }
 
-/* ------------------------------------------------------------------------------------------------- losses of whole rows */
+/* --------------------------------------------------------------------------------- losses of whole rows */
 /* A lane is a row: sums over columns are made in the order of the columns, whatever the width of a vector. */
 typedef struct row_lanes {
     const sg_loss_call *call;
@@ -163,9 +175,11 @@ typedef struct row_lanes {
 
 SG_INLINE row_lanes lanes_of(const sg_loss_call *call, size_t row)
 {
-    const sg_loss *loss = call->loss;
+    const sg_loss *loss       = call->loss;
     const real    *row_weight = call->row_weight;
-    row_lanes      b = {.call = call, .n = sg_lanes(call->n_rows - row), .p = (const real *)call->prediction + row * loss->n_out};
+    row_lanes      b          = {.call = call,
+                                 .n    = sg_lanes(call->n_rows - row),
+                                 .p    = (const real *)call->prediction + row * loss->n_out};
     real           weight[VL];
     for (size_t q = 0; q < VL; q++) {
         const size_t from = source(call, row + (q < b.n ? q : 0));
@@ -217,13 +231,13 @@ SG_INLINE void add_value(const row_lanes *b, size_t value, vr l)
         b->call->column_loss[value] += (double)v[q];
 }
 
-#define ROWWISE(name)                                               \
-    static void name(const sg_loss_call *call)                      \
-    {                                                               \
-        for (size_t row = 0; row < call->n_rows; row += VL) {       \
-            const row_lanes b = lanes_of(call, row);                \
-            name##_lanes(&b, call->loss);                           \
-        }                                                           \
+#define ROWWISE(name)                                         \
+    static void name(const sg_loss_call *call)                \
+    {                                                         \
+        for (size_t row = 0; row < call->n_rows; row += VL) { \
+            const row_lanes b = lanes_of(call, row);          \
+            name##_lanes(&b, call->loss);                     \
+        }                                                     \
     }
 
 /* log(exp(a_0) + exp(a_1) + ...), one term after the other. */
@@ -239,12 +253,14 @@ SG_INLINE log_sum log_sum_add(log_sum s, vr a)
 }
 SG_INLINE vr log_sum_value(log_sum s) { return vr_add(s.top, vr_log(s.sum)); }
 
-/* The target is the number of the class, or one column of probability per class. A number that is no class gives NaN. */
+/* The target is the number of the class, or one column of probability per class. A number that is no class
+ * gives NaN. */
 SG_INLINE vr class_share(const row_lanes *b, const sg_loss *loss, size_t group, size_t class, vr number)
 {
     const size_t classes = loss->n_weights;
-    const vr share = loss->n_target == loss->n_out ? target_at(b, group * classes + class)
-                                                   : vr_select(vr_eq(number, vr_set1((real)class)), vr_set1(1), vr_zero());
+    const vr     share   = loss->n_target == loss->n_out
+                               ? target_at(b, group * classes + class)
+                               : vr_select(vr_eq(number, vr_set1((real)class)), vr_set1(1), vr_zero());
     return vr_mul(column_weight_at(b, class), share);
 }
 
@@ -267,8 +283,9 @@ static void cross_entropy_lanes(const row_lanes *b, const sg_loss *loss)
         }
         add_value(b, g, numbers ? vr_select(vr_eq(found, vr_zero()), vr_set1((real)NAN), l) : l);
         for (size_t c = 0; b->d && c < classes; c++)
-            set_gradient(b, g * classes + c, vr_sub(vr_mul(mass, vr_exp(vr_sub(prediction_at(b, g * classes + c), all))),
-                                                    class_share(b, loss, g, c, number)));
+            set_gradient(b, g * classes + c,
+                         vr_sub(vr_mul(mass, vr_exp(vr_sub(prediction_at(b, g * classes + c), all))),
+                                class_share(b, loss, g, c, number)));
     }
 }
 ROWWISE(cross_entropy)
@@ -281,7 +298,8 @@ static void gaussian_nll_lanes(const row_lanes *b, const sg_loss *loss)
     const vr     half = vr_set1(R(0.5)), one = vr_set1(1);
     for (size_t j = 0; j < n; j++) {
         const vr s = prediction_at(b, n + j), e = vr_sub(prediction_at(b, j), target_at(b, j));
-        const vr precision = vr_exp(vr_neg(s)), square = vr_mul(vr_mul(e, e), precision), w = column_weight_at(b, j);
+        const vr precision = vr_exp(vr_neg(s)), square = vr_mul(vr_mul(e, e), precision),
+                 w = column_weight_at(b, j);
         add_value(b, j, vr_mul(w, vr_mul(half, vr_add(vr_set1(R(LOG_2PI)), vr_add(s, square)))));
         if (b->d) {
             set_gradient(b, j, vr_mul(w, vr_mul(e, precision)));
@@ -309,8 +327,8 @@ static void mixture_nll_lanes(const row_lanes *b, const sg_loss *loss)
     log_sum      prior = {0}, joint = {0};
     for (size_t k = 0; k < components; k++) {
         const vr logit = prediction_at(b, k), density = vr_add(logit, component_density(b, components, n, k));
-        prior          = k ? log_sum_add(prior, logit) : log_sum_start(logit);
-        joint          = k ? log_sum_add(joint, density) : log_sum_start(density);
+        prior = k ? log_sum_add(prior, logit) : log_sum_start(logit);
+        joint = k ? log_sum_add(joint, density) : log_sum_start(density);
     }
     const vr all_prior = log_sum_value(prior), all_joint = log_sum_value(joint), w = column_weight_at(b, 0);
     add_value(b, 0, vr_mul(w, vr_sub(all_prior, all_joint)));
@@ -320,9 +338,11 @@ static void mixture_nll_lanes(const row_lanes *b, const sg_loss *loss)
         set_gradient(b, k, vr_sub(vr_mul(w, vr_exp(vr_sub(logit, all_prior))), share));
         for (size_t j = 0; j < n; j++) {
             const size_t mean = components + k * n + j, spread = components * (1 + n) + k * n + j;
-            const vr     e = vr_sub(prediction_at(b, mean), target_at(b, j)), precision = vr_exp(vr_neg(prediction_at(b, spread)));
+            const vr     e         = vr_sub(prediction_at(b, mean), target_at(b, j)),
+                         precision = vr_exp(vr_neg(prediction_at(b, spread)));
             set_gradient(b, mean, vr_mul(share, vr_mul(e, precision)));
-            set_gradient(b, spread, vr_mul(vr_mul(share, vr_set1(R(0.5))), vr_fnma(vr_mul(e, e), precision, vr_set1(1))));
+            const vr part = vr_mul(share, vr_set1(R(0.5)));
+            set_gradient(b, spread, vr_mul(part, vr_fnma(vr_mul(e, e), precision, vr_set1(1))));
         }
     }
 }
@@ -352,7 +372,7 @@ ROWWISE(crps)
 static void ensemble_crps_lanes(const row_lanes *b, const sg_loss *loss)
 {
     const size_t n = loss->n_target, members = (size_t)loss->attribute[0].v[0];
-    const double m = (double)members;
+    const double m     = (double)members;
     const vr     share = vr_set1((real)(1 / m)); /* of |x_i - t|, and of |x_i - x_k| for every pair: */
     const vr     pair  = vr_set1((real)(loss->attribute[1].v[0] != 0 ? 1 / (m * (m - 1)) : 1 / (m * m)));
     for (size_t j = 0; j < n; j++) {

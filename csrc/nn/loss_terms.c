@@ -8,8 +8,8 @@
 struct sg_loss_terms {
     size_t                 n, n_out, n_target, n_values, rows_per_group, real_bytes;
     const sg_loss_kernels *kernels;
-    sg_loss_term          *term;            /* (n) */
-    char                  *column_weights;  /* of all terms, (n_values or classes) each */
+    sg_loss_term          *term;           /* (n) */
+    char                  *column_weights; /* of all terms, (n_values or classes) each */
 };
 
 void sg_loss_terms_free(sg_loss_terms *terms)
@@ -38,12 +38,15 @@ static sg_status resolve(sg_loss_terms *t, sg_error *error)
     for (size_t i = 0; i < t->n; i++) {
         sg_loss_term *term = &t->term[i];
         if (term->first_out > t->n_out || term->loss.n_out > t->n_out - term->first_out)
-            return sg_fail(error, SG_ERR_SHAPE, "loss", "term %zu wants columns %zu to %zu of an output row of %zu", i, term->first_out,
+            return sg_fail(error, SG_ERR_SHAPE, "loss",
+                           "term %zu wants columns %zu to %zu of an output row of %zu", i, term->first_out,
                            term->first_out + term->loss.n_out, t->n_out);
         SG_TRY(sg_loss_resolve(&term->loss, error));
         if (term->first_target > t->n_target || term->loss.n_target > t->n_target - term->first_target)
-            return sg_fail(error, SG_ERR_SHAPE, "y", "term %zu (%s) wants columns %zu to %zu of a target row of %zu", i,
-                           sg_loss_get(term->loss.id)->name, term->first_target, term->first_target + term->loss.n_target, t->n_target);
+            return sg_fail(error, SG_ERR_SHAPE, "y",
+                           "term %zu (%s) wants columns %zu to %zu of a target row of %zu", i,
+                           sg_loss_get(term->loss.id)->name, term->first_target,
+                           term->first_target + term->loss.n_target, t->n_target);
         t->n_values += term->loss.n_values;
         t->rows_per_group = common_multiple(t->rows_per_group, term->loss.rows_per_group);
         n_weights += term->loss.n_weights;
@@ -61,8 +64,8 @@ static sg_status resolve(sg_loss_terms *t, sg_error *error)
     return SG_OK;
 }
 
-sg_status sg_loss_terms_create(size_t n_terms, const sg_loss_term *terms, size_t n_out, size_t n_target, int bits,
-                               sg_loss_terms **made, sg_error *error)
+sg_status sg_loss_terms_create(size_t n_terms, const sg_loss_term *terms, size_t n_out, size_t n_target,
+                               int bits, sg_loss_terms **made, sg_error *error)
 {
     sg_loss_terms *t;
     SG_TRY(sg_alloc_array(&t, 1, sizeof *t, "loss", error));
@@ -86,10 +89,8 @@ sg_status sg_loss_terms_create(size_t n_terms, const sg_loss_term *terms, size_t
     return SG_OK;
 }
 
-size_t              sg_loss_terms_n_values(const sg_loss_terms *terms) { return terms->n_values; }
-size_t              sg_loss_terms_rows_per_group(const sg_loss_terms *terms) { return terms->rows_per_group; }
-size_t              sg_loss_terms_count(const sg_loss_terms *terms) { return terms->n; }
-const sg_loss_term *sg_loss_terms_get(const sg_loss_terms *terms, size_t i) { return &terms->term[i]; }
+size_t sg_loss_terms_n_values(const sg_loss_terms *terms) { return terms->n_values; }
+size_t sg_loss_terms_rows_per_group(const sg_loss_terms *terms) { return terms->rows_per_group; }
 
 /* A single loss on whole rows works in the caller's arrays. */
 static int is_whole(const sg_loss_terms *t)
@@ -101,7 +102,8 @@ size_t sg_loss_terms_scratch_bytes(const sg_loss_terms *terms, size_t max_rows)
 {
     /* Sums of a term; its prediction, gradient, target and row weights side by side. */
     const size_t rows = is_whole(terms) ? 0 : max_rows;
-    return sg_round_up((terms->n_out + rows * (2 * terms->n_out + terms->n_target + 1)) * terms->real_bytes, SG_ALIGNMENT);
+    return sg_round_up((terms->n_out + rows * (2 * terms->n_out + terms->n_target + 1)) * terms->real_bytes,
+                       SG_ALIGNMENT);
 }
 
 double sg_loss_terms_total(const sg_loss_terms *terms, const double *value_sum, size_t n_rows)
@@ -123,14 +125,16 @@ static double scale_of(const sg_loss_term *term, double batch_rows)
 }
 
 /* (n_rows, width) columns first .. of rows of `from`, which are `stride` wide and numbered by order. */
-static void gather(size_t n_rows, size_t width, size_t first, size_t stride, const int64_t *order, size_t real_bytes, const char *from,
-                   char *to)
+static void gather(size_t n_rows, size_t width, size_t first, size_t stride, const int64_t *order,
+                   size_t real_bytes, const char *from, char *to)
 {
     for (size_t i = 0; width && i < n_rows; i++)
-        memcpy(to + i * width * real_bytes, from + ((order ? (size_t)order[i] : i) * stride + first) * real_bytes, width * real_bytes);
+        memcpy(to + i * width * real_bytes,
+               from + ((order ? (size_t)order[i] : i) * stride + first) * real_bytes, width * real_bytes);
 }
 
-static void add_columns(size_t n_rows, size_t width, size_t first, size_t stride, int bits, const void *from, void *to)
+static void add_columns(size_t n_rows, size_t width, size_t first, size_t stride, int bits, const void *from,
+                        void *to)
 {
     for (size_t i = 0; i < n_rows; i++)
         for (size_t j = 0; j < width; j++)
@@ -142,9 +146,9 @@ static void add_columns(size_t n_rows, size_t width, size_t first, size_t stride
 
 static void run_parts(const sg_loss_terms *t, const sg_loss_terms_call *call)
 {
-    const size_t bytes = t->real_bytes;
-    char        *prediction = (char *)call->scratch + t->n_out * bytes, *d = prediction + call->n_rows * t->n_out * bytes;
-    char        *target = d + call->n_rows * t->n_out * bytes, *weight = target + call->n_rows * t->n_target * bytes;
+    const size_t bytes = t->real_bytes, out_bytes = call->n_rows * t->n_out * bytes;
+    char        *prediction = (char *)call->scratch + t->n_out * bytes, *d = prediction + out_bytes;
+    char        *target = d + out_bytes, *weight = target + call->n_rows * t->n_target * bytes;
     double      *value_sum = call->value_sum;
     if (call->row_weight)
         gather(call->n_rows, 1, 0, 1, call->order, bytes, call->row_weight, weight);
@@ -152,8 +156,10 @@ static void run_parts(const sg_loss_terms *t, const sg_loss_terms_call *call)
         memset(call->d_prediction, 0, call->n_rows * t->n_out * bytes);
     for (size_t i = 0; i < t->n; i++) {
         const sg_loss_term *term = &t->term[i];
-        gather(call->n_rows, term->loss.n_out, term->first_out, t->n_out, NULL, bytes, call->prediction, prediction);
-        gather(call->n_rows, term->loss.n_target, term->first_target, t->n_target, call->order, bytes, call->target, target);
+        gather(call->n_rows, term->loss.n_out, term->first_out, t->n_out, NULL, bytes, call->prediction,
+               prediction);
+        gather(call->n_rows, term->loss.n_target, term->first_target, t->n_target, call->order, bytes,
+               call->target, target);
         t->kernels->run[term->loss.id](&(sg_loss_call){
             .loss          = &term->loss,
             .n_rows        = call->n_rows,
@@ -168,7 +174,8 @@ static void run_parts(const sg_loss_terms *t, const sg_loss_terms_call *call)
         });
         value_sum += term->loss.n_values;
         if (call->d_prediction)
-            add_columns(call->n_rows, term->loss.n_out, term->first_out, t->n_out, (int)bytes * 8, d, call->d_prediction);
+            add_columns(call->n_rows, term->loss.n_out, term->first_out, t->n_out, (int)bytes * 8, d,
+                        call->d_prediction);
     }
 }
 
@@ -192,5 +199,6 @@ void sg_loss_terms_run(const sg_loss_terms *terms, const sg_loss_terms_call *cal
     else
         run_parts(terms, call);
     if (call->outside && call->d_prediction)
-        add_columns(call->n_rows, terms->n_out, 0, terms->n_out, (int)terms->real_bytes * 8, call->outside, call->d_prediction);
+        add_columns(call->n_rows, terms->n_out, 0, terms->n_out, (int)terms->real_bytes * 8, call->outside,
+                    call->d_prediction);
 }

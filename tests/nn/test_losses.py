@@ -1,4 +1,5 @@
-"""Every loss of the table against numerical derivatives and against SciPy, PyTorch or its formula; sums of losses; own losses."""
+"""Every loss of the table against numerical derivatives and against SciPy, PyTorch or its formula; sums of
+losses; own losses."""
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ N_ROWS, N_IN = 30, 4  # rows: a multiple of all group sizes, no multiple of a ve
 
 
 class Problem:
-    """A linear network, so that the gradient of the loss is all there is. Exactly the same numbers in float and double."""
+    """A linear network, so that the gradient of the loss is all there is. Exactly the same numbers in float
+    and double."""
 
     def __init__(self, name, attributes, weighted, dtype, seed=5):
         rng = np.random.default_rng(seed)
@@ -37,12 +39,24 @@ class Problem:
 
         self.p, self.x = draw(graph.n_parameters), draw(N_ROWS, N_IN)
         shape, kind = (N_ROWS, self.n_target), "probability" if one_hot else LOSSES[name]["target"]
-        self.y = {"real": lambda: draw(*shape), "none": lambda: draw(*shape),
-                  "probability": lambda: rng.uniform(0, 1, shape), "sign": lambda: rng.choice((-1.0, 1.0), shape),
-                  "class": lambda: rng.integers(0, sizes["n_weights"], shape)}[kind]().astype(np.float32).astype(dtype)
-        weights = [rng.uniform(0.5, 2, n).astype(np.float32).astype(dtype) for n in (N_ROWS, sizes["n_weights"])]
+        self.y = (
+            {
+                "real": lambda: draw(*shape),
+                "none": lambda: draw(*shape),
+                "probability": lambda: rng.uniform(0, 1, shape),
+                "sign": lambda: rng.choice((-1.0, 1.0), shape),
+                "class": lambda: rng.integers(0, sizes["n_weights"], shape),
+            }[kind]()
+            .astype(np.float32)
+            .astype(dtype)
+        )
+        weights = [
+            rng.uniform(0.5, 2, n).astype(np.float32).astype(dtype) for n in (N_ROWS, sizes["n_weights"])
+        ]
         self.weight, self.column = weights if weighted else (None, None)
-        self.trainer = _core.Trainer(graph, self.p, (name, attributes), ("sgd", {}), self.column, num_threads=1, n_target=self.n_target)
+        self.trainer = _core.Trainer(
+            graph, self.p, (name, attributes), ("sgd", {}), self.column, num_threads=1, n_target=self.n_target
+        )
 
     def evaluate(self):
         return self.trainer.evaluate(self.x, self.y, self.weight)[0]
@@ -63,7 +77,8 @@ def error(numeric, analytic):
 @pytest.mark.parametrize("weighted", (False, True), ids=("plain", "weighted"))
 @pytest.mark.parametrize("name, attributes", CASES)
 def test_gradients_of_every_loss(name, attributes, weighted):
-    """Central differences in double with h = 1e-5: errors of 1e-10, far below the 1e-6 allowed and the 2 that a wrong sign makes."""
+    """Central differences in double with h = 1e-5: errors of 1e-10, far below the 1e-6 allowed and the 2 that
+    a wrong sign makes."""
     problem = Problem(name, attributes, weighted, np.float64)
     analytic, p, h = problem.gradient(), problem.p, 1e-5
     numeric = np.empty_like(p)
@@ -80,7 +95,8 @@ def test_gradients_of_every_loss(name, attributes, weighted):
     assert error(numeric, single.gradient()) <= LOSSES[name]["tolerance_f32"]
 
 
-# ---------------------------------------------------------------------------------------------------- values of others
+# ---------------------------------------------------------------------------------------------------- values
+# of others
 def softplus(x):
     return np.logaddexp(0, x)
 
@@ -94,8 +110,12 @@ def reference(problem):
     if name in ("mse", "mae", "huber", "pinball"):
         e = p - t
         delta, level = a.get("delta", 1.0), a.get("level", 0.5)
-        return {"mse": lambda: e**2, "mae": lambda: abs(e), "huber": lambda: special.huber(delta, e),
-                "pinball": lambda: np.maximum((1 - level) * e, -level * e)}[name]()
+        return {
+            "mse": lambda: e**2,
+            "mae": lambda: abs(e),
+            "huber": lambda: special.huber(delta, e),
+            "pinball": lambda: np.maximum((1 - level) * e, -level * e),
+        }[name]()
     if name == "binary_cross_entropy":
         q = special.expit(p)
         return -(a.get("positive_weight", 1.0) * t * np.log(q) + (1 - t) * np.log(1 - q))
@@ -112,8 +132,10 @@ def reference(problem):
         return -stats.norm.logpdf(t, p[:, :n], np.exp(p[:, n:] / 2))
     if name == "mixture_nll":
         k = a.get("components", 3)
-        mean, spread = p[:, k:k + k * n].reshape(-1, k, n), np.exp(p[:, k + k * n:].reshape(-1, k, n) / 2)
-        joint = special.log_softmax(p[:, :k], axis=1) + stats.norm.logpdf(t[:, None], mean, spread).sum(axis=2)
+        mean, spread = p[:, k : k + k * n].reshape(-1, k, n), np.exp(p[:, k + k * n :].reshape(-1, k, n) / 2)
+        joint = special.log_softmax(p[:, :k], axis=1) + stats.norm.logpdf(t[:, None], mean, spread).sum(
+            axis=2
+        )
         return -special.logsumexp(joint, axis=1)[:, None]
     if name == "kl":
         mean, log_variance = np.hsplit(p, 2)
@@ -123,7 +145,9 @@ def reference(problem):
     if name == "ensemble_crps":
         m = a.get("members", 5)
         x = p.reshape(len(p), m, n)
-        pairs = abs(x[:, :, None] - x[:, None]).sum(axis=(1, 2)) / (2 * (m * (m - 1) if a.get("fair", 1) else m * m))
+        pairs = abs(x[:, :, None] - x[:, None]).sum(axis=(1, 2)) / (
+            2 * (m * (m - 1) if a.get("fair", 1) else m * m)
+        )
         return abs(x - t[:, None]).mean(axis=1) - pairs
     if name == "crps":  # by its definition, the integral of (F(y) - 1(y >= t))^2, on both sides of the step
         grid, w = np.polynomial.legendre.leggauss(200)
@@ -132,7 +156,9 @@ def reference(problem):
         low, high = -12.0, 12.0
         left = low + (z[..., None] - low) * (grid + 1) / 2
         right = z[..., None] + (high - z[..., None]) * (grid + 1) / 2
-        return sigma * ((stats.norm.cdf(left)**2 @ w) * (z - low) / 2 + (stats.norm.sf(right)**2 @ w) * (high - z) / 2)
+        return sigma * (
+            (stats.norm.cdf(left) ** 2 @ w) * (z - low) / 2 + (stats.norm.sf(right) ** 2 @ w) * (high - z) / 2
+        )
     alpha, group = a.get("alpha", 0.5), a.get("group", 2)
     assert name == "hybrid"
     return alpha, group, p - t
@@ -143,17 +169,22 @@ def reference(problem):
 def test_losses_are_what_their_formula_says(name, attributes, weighted):
     problem = Problem(name, attributes, weighted, np.float64, seed=6)
     weight = np.ones(N_ROWS) if problem.weight is None else problem.weight
-    column = np.ones(problem.n_values) if problem.column is None or name == "cross_entropy" else problem.column
+    column = (
+        np.ones(problem.n_values) if problem.column is None or name == "cross_entropy" else problem.column
+    )
     values = reference(problem)
     if name == "hybrid":
         alpha, group, e = values
         steps, pair = e.reshape(-1, group, e.shape[1]), weight.reshape(-1, group)
         pair = (pair[:, 1:] + pair[:, :-1])[..., None] / 2 * column
-        expected = alpha * np.mean(pair * abs(np.diff(steps, axis=1))) + (1 - alpha) * np.mean(weight[:, None] * column * e**2)
+        expected = alpha * np.mean(pair * abs(np.diff(steps, axis=1))) + (1 - alpha) * np.mean(
+            weight[:, None] * column * e**2
+        )
     else:
         assert values.shape == (N_ROWS, problem.n_values)
         expected = np.mean(weight[:, None] * column * values)
-    # Up to 570 terms of order one: round-off of the mean below 1e-13. The quadrature of the CRPS is good to 1e-12.
+    # Up to 570 terms of order one: round-off of the mean below 1e-13. The quadrature of the CRPS is good to
+    # 1e-12.
     assert problem.evaluate() == pytest.approx(expected, rel=1e-12 if name == "crps" else 1e-13, abs=1e-14)
 
 
@@ -209,30 +240,46 @@ def test_avx2_and_avx512_give_the_same_bits(name, attributes, dtype):
     np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
-# ------------------------------------------------------------------------------------------------------ sums of losses
+# ------------------------------------------------------------------------------------------------------ sums
+# of losses
 def network_of(n_out, dtype="float64", n_in=4):
     return nn.MLP([6], "tanh").build(n_in, n_out, seed=1, dtype=dtype)
 
 
 def trainer_of(network, loss, n_target, threads=1):
-    return _core.Trainer(network._graph, network.parameters, loss._terms(network.n_out, n_target, network.dtype), ("sgd", {}),
-                         num_threads=threads, n_target=n_target)
+    return _core.Trainer(
+        network._graph,
+        network.parameters,
+        loss._terms(network.n_out, n_target, network.dtype),
+        ("sgd", {}),
+        num_threads=threads,
+        n_target=n_target,
+    )
 
 
 def test_terms_add_up_and_may_overlap():
     rng = np.random.default_rng(2)
     network = network_of(9)
     x, y, weight = rng.normal(size=(333, 4)), rng.normal(size=(333, 6)), rng.uniform(0.5, 2, 333)
-    loss = nn.Terms([nn.Term(nn.MSE([1.0, 2.0, 3.0]), (0, 3)), nn.Term(nn.GaussianNLL(), (3, 9), weight=0.3),
-                     nn.Term(nn.Huber(0.2), (2, 5), targets=(0, 3), weight=2.0), nn.Term(nn.KL(), (1, 5), weight=0.1)])
+    loss = nn.Terms(
+        [
+            nn.Term(nn.MSE([1.0, 2.0, 3.0]), (0, 3)),
+            nn.Term(nn.GaussianNLL(), (3, 9), weight=0.3),
+            nn.Term(nn.Huber(0.2), (2, 5), targets=(0, 3), weight=2.0),
+            nn.Term(nn.KL(), (1, 5), weight=0.1),
+        ]
+    )
     p = network.predict(x)
     stats = pytest.importorskip("scipy.stats")
     special = pytest.importorskip("scipy.special")
-    kl = 0.5 * (np.exp(p[:, 3:5]) + p[:, 1:3]**2 - 1 - p[:, 3:5]).sum(axis=1)
+    kl = 0.5 * (np.exp(p[:, 3:5]) + p[:, 1:3] ** 2 - 1 - p[:, 3:5]).sum(axis=1)
     w = weight[:, None]
-    expected = (np.mean(w * [1, 2, 3] * (p[:, :3] - y[:, :3])**2)
-                - 0.3 * np.mean(w * stats.norm.logpdf(y[:, 3:], p[:, 3:6], np.exp(p[:, 6:] / 2)))
-                + 2 * np.mean(w * special.huber(0.2, p[:, 2:5] - y[:, :3])) + 0.1 * np.mean(weight * kl))
+    expected = (
+        np.mean(w * [1, 2, 3] * (p[:, :3] - y[:, :3]) ** 2)
+        - 0.3 * np.mean(w * stats.norm.logpdf(y[:, 3:], p[:, 3:6], np.exp(p[:, 6:] / 2)))
+        + 2 * np.mean(w * special.huber(0.2, p[:, 2:5] - y[:, :3]))
+        + 0.1 * np.mean(weight * kl)
+    )
     order = rng.permutation(333)
     trainer = trainer_of(network, loss, 6)
     assert trainer.evaluate(x, y, weight)[0] == pytest.approx(expected, rel=1e-13)
@@ -252,8 +299,12 @@ def test_one_term_on_all_columns_has_the_bits_of_the_loss_itself():
     rng = np.random.default_rng(3)
     network = network_of(5, "float32")
     x, y = rng.normal(size=(100, 4)).astype(np.float32), rng.normal(size=(100, 5)).astype(np.float32)
-    two = nn.Terms([nn.Term(nn.MSE()), nn.Term(nn.MSE(), targets=(0, 5), weight=0.0)])  # through the gathered columns
-    found = [trainer_of(network, loss, 5).gradient(x, y) for loss in (nn.MSE(), nn.Terms([nn.Term(nn.MSE())]), two)]
+    two = nn.Terms(
+        [nn.Term(nn.MSE()), nn.Term(nn.MSE(), targets=(0, 5), weight=0.0)]
+    )  # through the gathered columns
+    found = [
+        trainer_of(network, loss, 5).gradient(x, y) for loss in (nn.MSE(), nn.Terms([nn.Term(nn.MSE())]), two)
+    ]
     for value, gradient in found[1:]:
         assert value == found[0][0]
         np.testing.assert_array_equal(gradient, found[0][1])
@@ -266,7 +317,9 @@ def test_training_with_terms_has_the_same_bits_for_any_number_of_threads():
     found = []
     for threads in (1, 2, 3):
         network = network_of(6, "float32")
-        nn.fit(network, (x, y), loss=loss, epochs=3, batch_size=250, seed=1, num_threads=threads, progress=False)
+        nn.fit(
+            network, (x, y), loss=loss, epochs=3, batch_size=250, seed=1, num_threads=threads, progress=False
+        )
         found.append(network.parameters.copy())
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
@@ -275,8 +328,13 @@ def test_training_with_terms_has_the_same_bits_for_any_number_of_threads():
 def test_history_tells_the_terms_of_the_validation_loss_apart():
     rng = np.random.default_rng(5)
     data = rng.normal(size=(200, 4)), rng.normal(size=(200, 3))
-    loss = nn.Terms([nn.Term(nn.MSE(), (0, 3)), nn.Term(nn.Pinball((0.1, 0.9)), (0, 2), targets=(0, 1), weight=0.2, name="range"),
-                     nn.Term(nn.KL(), (3, 5), weight=0.5)])
+    loss = nn.Terms(
+        [
+            nn.Term(nn.MSE(), (0, 3)),
+            nn.Term(nn.Pinball((0.1, 0.9)), (0, 2), targets=(0, 1), weight=0.2, name="range"),
+            nn.Term(nn.KL(), (3, 5), weight=0.5),
+        ]
+    )
     history = nn.fit(network_of(5), data, validation=data, loss=loss, epochs=2, progress=False)
     parts = [history[f"validation_{name}"] for name in ("mse", "range", "kl")]
     np.testing.assert_allclose(sum(parts), history["validation_loss"], rtol=1e-12)
@@ -288,13 +346,21 @@ def test_quantiles_of_known_noise_are_found():
     x = rng.uniform(0, 1, (4000, 1))
     y = x + rng.exponential(1, x.shape)
     network = nn.MLP([]).build(1, 3, seed=1, dtype="float64")
-    nn.fit(network, (x, y), loss=nn.Pinball((0.1, 0.5, 0.9)), optimizer=nn.Adam(nn.schedule.Cosine(0.05)), epochs=60, seed=1, progress=False)
+    nn.fit(
+        network,
+        (x, y),
+        loss=nn.Pinball((0.1, 0.5, 0.9)),
+        optimizer=nn.Adam(nn.schedule.Cosine(0.05)),
+        epochs=60,
+        seed=1,
+        progress=False,
+    )
     expected = 0.5 - np.log(1 - np.array([0.1, 0.5, 0.9]))
     # Standard errors sqrt(q (1 - q) / n) / density = 0.005, 0.016, 0.047.
     assert (abs(network.predict(np.array([[0.5]])) - expected) < [0.02, 0.06, 0.18]).all()
 
 
-# ---------------------------------------------------------------------------------------------------------- own losses
+# ------------------------------------------------------------------------------------------------- own losses
 def squared(prediction, target, x, weight):
     e = prediction - target
     w = 1 if weight is None else weight[:, None]
@@ -307,10 +373,17 @@ def test_own_loss_trains_like_the_one_of_the_core(weighted):
     x, y = rng.normal(size=(300, 4)), rng.normal(size=(300, 3))
     data = (x, y, rng.uniform(0.5, 2, 300)) if weighted else (x, y)
     found, rows = [], []
-    for loss in (nn.MSE(), nn.Custom(squared), nn.Custom(lambda *a: tuple(v / 2 for v in squared(*a)), loss=nn.Terms(
-            [nn.Term(nn.MSE(), weight=0.5)]))):
+    for loss in (
+        nn.MSE(),
+        nn.Custom(squared),
+        nn.Custom(
+            lambda *a: tuple(v / 2 for v in squared(*a)), loss=nn.Terms([nn.Term(nn.MSE(), weight=0.5)])
+        ),
+    ):
         network = network_of(3)
-        history = nn.fit(network, data, validation=data, loss=loss, epochs=5, batch_size=64, seed=1, progress=False)
+        history = nn.fit(
+            network, data, validation=data, loss=loss, epochs=5, batch_size=64, seed=1, progress=False
+        )
         found.append(network.parameters.copy())
         rows.append(history["validation_loss"])
     # The same mathematics with a few roundings in another order, over 25 steps of Adam.
@@ -321,13 +394,15 @@ def test_own_loss_trains_like_the_one_of_the_core(weighted):
 
 @pytest.mark.parametrize("layer", (nn.Dropout(0.3), nn.BatchNorm()), ids=("dropout", "batch_norm"))
 def test_own_loss_sees_the_prediction_of_the_training_pass(layer):
-    """The mask of dropout and the statistics of the batch are those of the backward pass, or the gradients would differ from those of
-    the same loss in the core."""
+    """The mask of dropout and the statistics of the batch are those of the backward pass, or the gradients
+    would differ from those of the same loss in the core."""
     rng = np.random.default_rng(7)
     data = rng.normal(size=(300, 4)), rng.normal(size=(300, 3))
     found = []
     for loss in (nn.MSE(), nn.Custom(squared)):
-        network = nn.Model(lambda x, n: nn.Dense(n)(layer(nn.Dense(16, "tanh")(x)))).build(4, 3, seed=1, dtype="float64")
+        network = nn.Model(lambda x, n: nn.Dense(n)(layer(nn.Dense(16, "tanh")(x)))).build(
+            4, 3, seed=1, dtype="float64"
+        )
         history = nn.fit(network, data, loss=loss, epochs=5, batch_size=64, seed=1, progress=False)
         found.append((network.parameters.copy(), history["loss"]))
     np.testing.assert_allclose(found[1][0], found[0][0], rtol=0, atol=1e-11)
@@ -348,37 +423,71 @@ def test_own_loss_sees_the_inputs_of_its_batch():
     for loss in (nn.MSE(), nn.Custom(imbalance, loss=nn.MSE())):
         network = nn.MLP([16], "tanh").build(2, 2, seed=1, dtype="float64")
         nn.fit(network, (x, y), loss=loss, optimizer=nn.Adam(1e-2), epochs=60, seed=1, progress=False)
-        misses.append(np.sqrt(np.mean((network.predict(x).sum(axis=1) - x[:, 0])**2)))
+        misses.append(np.sqrt(np.mean((network.predict(x).sum(axis=1) - x[:, 0]) ** 2)))
     assert misses[1] < 0.3 * misses[0]
 
 
-@pytest.mark.parametrize("result, message", [
-    (lambda p: (1.0, np.zeros((3, 3))), r"expected d_prediction as float64 \(50, 3\), got float64 \(3, 3\)"),
-    (lambda p: (1.0, np.zeros(p.shape, np.float32)), r"expected d_prediction as float64 \(50, 3\), got float32"),
-])
+@pytest.mark.parametrize(
+    "result, message",
+    [
+        (
+            lambda p: (1.0, np.zeros((3, 3))),
+            r"expected d_prediction as float64 \(50, 3\), got float64 \(3, 3\)",
+        ),
+        (
+            lambda p: (1.0, np.zeros(p.shape, np.float32)),
+            r"expected d_prediction as float64 \(50, 3\), got float32",
+        ),
+    ],
+)
 def test_own_loss_with_a_wrong_gradient_is_refused(result, message):
     x = np.zeros((50, 4))
     with pytest.raises(ValueError, match=message):
-        nn.fit(network_of(3), (x, x[:, :3]), loss=nn.Custom(lambda p, t, x, w: result(p)), epochs=1, progress=False)
+        nn.fit(
+            network_of(3),
+            (x, x[:, :3]),
+            loss=nn.Custom(lambda p, t, x, w: result(p)),
+            epochs=1,
+            progress=False,
+        )
 
 
-# ---------------------------------------------------------------------------------------------------------- wrong input
-@pytest.mark.parametrize("loss, y, message", [
-    (nn.MSE(), np.zeros((50, 2)), "mse needs as many columns of target as of prediction, got 6 columns of prediction and 2 of target"),
-    (nn.GaussianNLL(), np.zeros((50, 2)), "gaussian_nll needs a mean and a log-variance for every column of target"),
-    (nn.MixtureNLL(5), np.zeros((50, 1)), "mixture_nll needs for every component a logit"),
-    (nn.EnsembleCRPS(4), np.zeros((50, 2)), "ensemble_crps needs one column per member"),
-    (nn.EnsembleCRPS(1), np.zeros((50, 6)), r"members: expected an integer in \[2, 4096\]"),
-    (nn.Pinball((0.1, 0.5, 0.7, 0.9)), np.zeros((50, 1)), "Pinball with 4 levels needs a multiple"),
-    (nn.Pinball((0.5, 1.0)), np.zeros((50, 3)), "level: expected a number"),
-    (nn.CrossEntropy(classes=4), np.zeros((50, 1)), "cross_entropy needs at least 2 classes"),
-    (nn.CrossEntropy(), np.full((50, 1), 6.0), r"y\[0, 0\] = 6 is no class \(0 to 5\)"),
-    (nn.CrossEntropy(), np.full((50, 1), 0.5), r"y\[0, 0\] = 0.5 is no class"),
-    (nn.CrossEntropy([1.0, 2.0]), np.zeros((50, 1)), r"column_weight: expected shape \(n_out=6,\)"),
-    (nn.BinaryCrossEntropy(), np.full((50, 6), 1.5), r"y\[0, 0\] = 1.5 is no probability"),
-    (nn.Terms([nn.Term(nn.MSE(), (3, 7))]), np.zeros((50, 4)), r"columns: expected \(start, stop\) within 6 columns, got \(3, 7\)"),
-    (nn.Terms([nn.Term(nn.MSE(), (0, 6), targets=(0, 5))]), np.zeros((50, 6)), "mse needs as many columns"),
-])
+# ------------------------------------------------------------------------------------------------ wrong input
+@pytest.mark.parametrize(
+    "loss, y, message",
+    [
+        (
+            nn.MSE(),
+            np.zeros((50, 2)),
+            "mse needs as many columns of target as of prediction, got 6 columns .* and 2 of target",
+        ),
+        (
+            nn.GaussianNLL(),
+            np.zeros((50, 2)),
+            "gaussian_nll needs a mean and a log-variance for every column of target",
+        ),
+        (nn.MixtureNLL(5), np.zeros((50, 1)), "mixture_nll needs for every component a logit"),
+        (nn.EnsembleCRPS(4), np.zeros((50, 2)), "ensemble_crps needs one column per member"),
+        (nn.EnsembleCRPS(1), np.zeros((50, 6)), r"members: expected an integer in \[2, 4096\]"),
+        (nn.Pinball((0.1, 0.5, 0.7, 0.9)), np.zeros((50, 1)), "Pinball with 4 levels needs a multiple"),
+        (nn.Pinball((0.5, 1.0)), np.zeros((50, 3)), "level: expected a number"),
+        (nn.CrossEntropy(classes=4), np.zeros((50, 1)), "cross_entropy needs at least 2 classes"),
+        (nn.CrossEntropy(), np.full((50, 1), 6.0), r"y\[0, 0\] = 6 is no class \(0 to 5\)"),
+        (nn.CrossEntropy(), np.full((50, 1), 0.5), r"y\[0, 0\] = 0.5 is no class"),
+        (nn.CrossEntropy([1.0, 2.0]), np.zeros((50, 1)), r"column_weight: expected shape \(n_out=6,\)"),
+        (nn.BinaryCrossEntropy(), np.full((50, 6), 1.5), r"y\[0, 0\] = 1.5 is no probability"),
+        (
+            nn.Terms([nn.Term(nn.MSE(), (3, 7))]),
+            np.zeros((50, 4)),
+            r"columns: expected \(start, stop\) within 6 columns, got \(3, 7\)",
+        ),
+        (
+            nn.Terms([nn.Term(nn.MSE(), (0, 6), targets=(0, 5))]),
+            np.zeros((50, 6)),
+            "mse needs as many columns",
+        ),
+    ],
+)
 def test_losses_that_do_not_fit_the_data_are_refused_by_name(loss, y, message):
     with pytest.raises(ValueError, match=message):
         nn.fit(network_of(6), (np.zeros((50, 4)), y), loss=loss, epochs=1, progress=False)
@@ -393,5 +502,7 @@ def test_a_class_that_does_not_exist_makes_the_loss_nan_not_a_wild_read():
 def test_data_without_a_target_train_a_loss_that_has_none():
     x = np.random.default_rng(9).normal(size=(200, 4))
     network = network_of(6)
-    history = nn.fit(network, (x, None), loss=nn.KL(), optimizer=nn.Adam(1e-2), epochs=100, batch_size=20, progress=False)
+    history = nn.fit(
+        network, (x, None), loss=nn.KL(), optimizer=nn.Adam(1e-2), epochs=100, batch_size=20, progress=False
+    )
     assert history.best < 1e-3 and abs(network.predict(x)).max() < 0.3

@@ -1,7 +1,7 @@
 """Adversarial training: a generator learns to make rows that a critic cannot tell from data.
 
-The generator's input row is ``[condition, noise]`` and its output row a sample; the critic's input row is ``[condition, sample]`` and
-its output one number.
+The generator's input row is ``[condition, noise]`` and its output row a sample; the critic's input row is
+``[condition, sample]`` and its output one number.
 """
 
 import json
@@ -30,22 +30,23 @@ def _sigmoid(x):
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-# Loss of the critic, its targets for data and for generated rows; loss of the generator per row and its slope, from the critic's
-# number. "wgan" and "hinge" need a critic whose slope is bounded.
+# Loss of the critic, its targets for data and for generated rows; loss of the generator per row and its
+# slope, from the critic's # number. "wgan" and "hinge" need a critic whose slope is bounded.
 LOSSES = {
     "gan": ("binary_cross_entropy", 1.0, 0.0, lambda c: np.logaddexp(0, -c), lambda c: -_sigmoid(-c)),
-    "lsgan": ("mse", 1.0, 0.0, lambda c: (c - 1)**2, lambda c: 2 * (c - 1)),
+    "lsgan": ("mse", 1.0, 0.0, lambda c: (c - 1) ** 2, lambda c: 2 * (c - 1)),
     "wgan": ("wasserstein", 1.0, -1.0, lambda c: -c, lambda c: -np.ones_like(c)),
     "hinge": ("hinge", 1.0, -1.0, lambda c: -c, lambda c: -np.ones_like(c)),
 }
 
 
 class SpectralNorm:
-    """Divides every weight matrix of a network by its largest singular value, found by power iteration along with the training, so
-    that a critic changes by at most the size of the change of its input (with activations of slope at most one).
+    """Divides every weight matrix of a network by its largest singular value, found by power iteration along
+    with the training, so that a critic changes by at most the size of the change of its input (with
+    activations of slope at most one).
 
-    The optimiser moves ``raw``, the weights before the division; :meth:`pull_back` takes a gradient there. Weights of convolutions
-    are taken as matrices (everything else, channels out).
+    The optimiser moves ``raw``, the weights before the division; :meth:`pull_back` takes a gradient there.
+    Weights of convolutions are taken as matrices (everything else, channels out).
 
     Parameters
     ----------
@@ -73,8 +74,12 @@ class SpectralNorm:
     def __init__(self, network, seed, iterations=1):
         self.network, self.iterations = network, iterations
         self.raw = network.parameters.copy()
-        self.parts = [(offset, (int(np.prod(shape[:-1])), shape[-1])) for node in network._graph.nodes()
-                      for name, offset, shape in node["parameters"] if name == "weight" and len(shape) > 1]
+        self.parts = [
+            (offset, (int(np.prod(shape[:-1])), shape[-1]))
+            for node in network._graph.nodes()
+            for name, offset, shape in node["parameters"]
+            if name == "weight" and len(shape) > 1
+        ]
         if not self.parts:
             raise ValueError("network: has no weight matrix to normalise")
         n = sum(shape[1] for _, shape in self.parts)
@@ -84,7 +89,10 @@ class SpectralNorm:
     def _each(self, flat):
         first = 0
         for offset, shape in self.parts:
-            yield flat[offset:offset + shape[0] * shape[1]].reshape(shape), self.vectors[first:first + shape[1]]
+            yield (
+                flat[offset : offset + shape[0] * shape[1]].reshape(shape),
+                self.vectors[first : first + shape[1]],
+            )
             first += shape[1]
 
     def apply(self, iterations=None):
@@ -103,9 +111,12 @@ class SpectralNorm:
             weight /= sigma
 
     def pull_back(self, gradient):
-        """Gradient with respect to ``raw`` from that with respect to the normalised weights, the singular vectors being constant."""
+        """Gradient with respect to ``raw`` from that with respect to the normalised weights, the singular
+        vectors being constant."""
         gradient = gradient.copy()
-        for (d, _), (weight, _), (u, v, sigma) in zip(self._each(gradient), self._each(self.network.parameters), self.found):
+        for (d, _), (weight, _), (u, v, sigma) in zip(
+            self._each(gradient), self._each(self.network.parameters), self.found
+        ):
             d -= np.vdot(d, weight) * np.outer(u, v)
             d /= sigma
         return gradient
@@ -117,10 +128,19 @@ class _Player:
     def __init__(self, network, optimizer, loss, seed, num_threads, raw=None):
         self.network, self.optimizer = network, optimizer
         self.schedule = as_schedule(optimizer.rate)
-        options = (None, optimizer.clip_norm or 0.0, optimizer.clip_value or 0.0, optimizer.ema or 0.0, num_threads, seed)
+        options = (
+            None,
+            optimizer.clip_norm or 0.0,
+            optimizer.clip_value or 0.0,
+            optimizer.ema or 0.0,
+            num_threads,
+            seed,
+        )
         terms = [] if loss is None else [(loss, {}, None, 0, network.n_out, 0, network.n_out, 1.0)]
         n_target = 0 if loss is None else network.n_out
-        self.trainer = _core.Trainer(network._graph, network.parameters, terms, optimizer._pair(), *options, n_target)
+        self.trainer = _core.Trainer(
+            network._graph, network.parameters, terms, optimizer._pair(), *options, n_target
+        )
         self.updater = self.trainer
         if raw is not None:
             self.updater = _core.Trainer(network._graph, raw, terms, optimizer._pair(), *options, n_target)
@@ -134,8 +154,26 @@ class _Player:
 
 
 class _Run:
-    def __init__(self, generator, critic, data, loss, optimizers, critic_steps, spectral_norm, batch_size, seed, num_threads):
-        self.generator, self.critic, self.data, self.batch_size, self.seed = generator, critic, data, batch_size, seed
+    def __init__(
+        self,
+        generator,
+        critic,
+        data,
+        loss,
+        optimizers,
+        critic_steps,
+        spectral_norm,
+        batch_size,
+        seed,
+        num_threads,
+    ):
+        self.generator, self.critic, self.data, self.batch_size, self.seed = (
+            generator,
+            critic,
+            data,
+            batch_size,
+            seed,
+        )
         self.loss, self.critic_steps, self.num_threads = loss, critic_steps, num_threads
         self.n_condition = 0 if data.x is None else data.x.shape[1]
         self.n_noise = generator.n_in - self.n_condition
@@ -143,7 +181,9 @@ class _Run:
         self.norm = SpectralNorm(critic, seed) if spectral_norm else None
         self.players = {
             "generator": _Player(generator, optimizers[0], None, seed, num_threads),
-            "critic": _Player(critic, optimizers[1], name, seed, num_threads, self.norm.raw if self.norm else None),
+            "critic": _Player(
+                critic, optimizers[1], name, seed, num_threads, self.norm.raw if self.norm else None
+            ),
         }
         self.no_target = np.empty((batch_size, 0), generator.dtype)
 
@@ -151,7 +191,9 @@ class _Run:
         """Input rows of the generator, its samples, and the rows of the critic made of them."""
         noise = normal(self.seed, stream, step * self.batch_size, (n, self.n_noise), self.generator.dtype)
         row = noise if condition is None else np.hstack([condition, noise])
-        out = self.generator._graph.forward(self.generator.parameters, row, None, self.num_threads, (self.seed, step))
+        out = self.generator._graph.forward(
+            self.generator.parameters, row, None, self.num_threads, (self.seed, step)
+        )
         return row, out if condition is None else np.hstack([condition, out])
 
     def train_critic(self, condition, samples, rate):
@@ -174,8 +216,12 @@ class _Run:
         step = player.trainer.step
         row, fake = self.fake_rows(condition, n, _GENERATOR, step)
         number = critic._graph.forward(critic.parameters, fake, None, self.num_threads, (self.seed, step))
-        d_fake = critic._graph.backward(critic.parameters, fake, self.slope(number) / n, False, self.num_threads, (self.seed, step))[1]
-        _, gradient = player.trainer.gradient(row, self.no_target[:n], None, None, np.ascontiguousarray(d_fake[:, self.n_condition:]))
+        d_fake = critic._graph.backward(
+            critic.parameters, fake, self.slope(number) / n, False, self.num_threads, (self.seed, step)
+        )[1]
+        _, gradient = player.trainer.gradient(
+            row, self.no_target[:n], None, None, np.ascontiguousarray(d_fake[:, self.n_condition :])
+        )
         player.trainer.update(gradient, rate)
         return float(np.mean(self.value(number)))
 
@@ -185,9 +231,12 @@ class _Run:
         n_batches = -(-data.n // size)
         sums = {"generator": [0.0, 0], "critic": [0.0, 0]}
         for b in range(n_batches):
-            rows = order[b * size:(b + 1) * size]
+            rows = order[b * size : (b + 1) * size]
             condition = None if data.x is None else data.x[rows]
-            rates = {name: float(p.schedule.at(epoch + b / n_batches, epochs, history.rows)) for name, p in self.players.items()}
+            rates = {
+                name: float(p.schedule.at(epoch + b / n_batches, epochs, history.rows))
+                for name, p in self.players.items()
+            }
             losses = {"critic": self.train_critic(condition, data.y[rows], rates["critic"])}
             if (b + 1) % self.critic_steps == 0:
                 losses["generator"] = self.train_generator(condition, len(rows), rates["generator"])
@@ -197,25 +246,45 @@ class _Run:
                 sums[name][0] += loss
                 sums[name][1] += 1
             progress(b + 1, n_batches)
-        return {f"{name}_loss": total / max(count, 1) for name, (total, count) in sums.items()} | {"rate": rates["generator"]}
+        return {f"{name}_loss": total / max(count, 1) for name, (total, count) in sums.items()} | {
+            "rate": rates["generator"]
+        }
 
 
-def fit(generator, critic, batches, *, loss="wgan", optimizer=None, critic_optimizer=None, critic_steps=1, spectral_norm=None,
-        epochs=100, batch_size=256, seed=0, callbacks=(), checkpoint=None, num_threads=None, progress=True):
+def fit(
+    generator,
+    critic,
+    batches,
+    *,
+    loss="wgan",
+    optimizer=None,
+    critic_optimizer=None,
+    critic_steps=1,
+    spectral_norm=None,
+    epochs=100,
+    batch_size=256,
+    seed=0,
+    callbacks=(),
+    checkpoint=None,
+    num_threads=None,
+    progress=True,
+):
     """Train a generator and a critic in turns.
 
     Parameters
     ----------
     generator, critic : Network
-        Trained in place. The generator takes ``[condition, noise]`` and gives a sample, the critic takes ``[condition, sample]`` and
-        gives one number.
+        Trained in place. The generator takes ``[condition, noise]`` and gives a sample, the critic takes
+        ``[condition, sample]`` and gives one number.
     batches : (condition, samples)
         Arrays (n, n_condition) or None, and (n, d), of the networks' dtype.
     loss : {"wgan", "lsgan", "hinge", "gan"}
-        Wasserstein (Arjovsky et al. 2017, arXiv:1701.07875), least squares (Mao et al. 2017, arXiv:1611.04076), hinge (Lim & Ye
-        2017, arXiv:1705.02894), or the non-saturating loss of Goodfellow et al. 2014, arXiv:1406.2661.
+        Wasserstein (Arjovsky et al. 2017, arXiv:1701.07875), least squares (Mao et al. 2017,
+        arXiv:1611.04076), hinge (Lim & Ye 2017, arXiv:1705.02894), or the non-saturating loss of Goodfellow
+        et al. 2014, arXiv:1406.2661.
     optimizer, critic_optimizer : optimizer, optional
-        Default ``Adam(1e-3, beta1=0.5)``. With ``ema`` in the generator's, the average of its weights is the result.
+        Default ``Adam(1e-3, beta1=0.5)``. With ``ema`` in the generator's, the average of its weights is the
+        result.
     critic_steps : int
         Updates of the critic per update of the generator, >= 1.
     spectral_norm : bool, optional
@@ -223,8 +292,9 @@ def fit(generator, critic, batches, *, loss="wgan", optimizer=None, critic_optim
     epochs, batch_size, seed, num_threads, progress
         As in :func:`simgraft.nn.fit`.
     callbacks : list of callable
-        As in :func:`simgraft.nn.fit`, with the generator as ``training.network``. An :class:`EarlyStopping` chooses the weights
-        that are put back; without one they are the last, since neither loss says how good the samples are.
+        As in :func:`simgraft.nn.fit`, with the generator as ``training.network``. An :class:`EarlyStopping`
+        chooses the weights that are put back; without one they are the last, since neither loss says how good
+        the samples are.
     checkpoint : path, optional
         Written after each epoch; if the file exists, training goes on from it and ends with the same bits.
 
@@ -247,7 +317,8 @@ def fit(generator, critic, batches, *, loss="wgan", optimizer=None, critic_optim
     >>> data = 2 + 0.3 * np.random.default_rng(1).normal(size=(1024, 1)).astype(np.float32)
     >>> generator = nn.MLP([16], "tanh").build(2, 1, seed=1)
     >>> critic = nn.MLP([16], "leaky_relu").build(1, 1, seed=2)
-    >>> history = nn.adversarial.fit(generator, critic, (None, data), epochs=40, batch_size=64, seed=1, progress=False)
+    >>> history = nn.adversarial.fit(
+    ...     generator, critic, (None, data), epochs=40, batch_size=64, seed=1, progress=False)
     >>> samples = nn.adversarial.sample(generator, 1000, seed=2)
     >>> bool(abs(samples.mean() - 2) < 0.3)
     True
@@ -262,23 +333,50 @@ def fit(generator, critic, batches, *, loss="wgan", optimizer=None, critic_optim
     n_condition = 0 if condition is None else condition.shape[1]
     if condition is None:
         data.x = None
-    sizes = {"critic": (critic.n_in, n_condition + samples.shape[1]), "generator": (generator.n_out, samples.shape[1]),
-             "critic's output": (critic.n_out, 1)}
+    sizes = {
+        "critic": (critic.n_in, n_condition + samples.shape[1]),
+        "generator": (generator.n_out, samples.shape[1]),
+        "critic's output": (critic.n_out, 1),
+    }
     for name, (found, expected) in sizes.items():
         if found != expected:
             raise ValueError(f"{name}: expected {expected} columns, got {found}")
     if generator.n_in <= n_condition:
-        raise ValueError(f"generator: expected more inputs than the {n_condition} of the condition, got {generator.n_in}")
+        raise ValueError(
+            f"generator: expected more inputs than the {n_condition} of the condition, got {generator.n_in}"
+        )
     if len({generator.dtype, critic.dtype, samples.dtype}) != 1:
-        raise TypeError(f"batches: expected {generator.dtype} as the generator, got samples {samples.dtype} and critic {critic.dtype}")
+        raise TypeError(
+            f"batches: expected {generator.dtype} as the generator, got samples {samples.dtype} "
+            f"and critic {critic.dtype}"
+        )
     optimizers = optimizer or Adam(1e-3, beta1=0.5), critic_optimizer or Adam(1e-3, beta1=0.5)
     spectral_norm = loss in ("wgan", "hinge") if spectral_norm is None else spectral_norm
-    run = _Run(generator, critic, data, loss, optimizers, critic_steps, spectral_norm, int(batch_size), _seed(seed), num_threads or 0)
+    run = _Run(
+        generator,
+        critic,
+        data,
+        loss,
+        optimizers,
+        critic_steps,
+        spectral_norm,
+        int(batch_size),
+        _seed(seed),
+        num_threads or 0,
+    )
     stopper = next((c for c in callbacks if isinstance(c, EarlyStopping)), None)
     history = History(stopper.metric if stopper else "generator_loss", stopper.mode if stopper else "min")
-    fingerprint = {"generator": generator.spec, "critic": critic.spec, "loss": loss, "optimizers": [repr(o) for o in optimizers],
-                   "critic_steps": critic_steps, "spectral_norm": spectral_norm, "batch_size": batch_size, "seed": seed,
-                   "data": list(samples.shape)}
+    fingerprint = {
+        "generator": generator.spec,
+        "critic": critic.spec,
+        "loss": loss,
+        "optimizers": [repr(o) for o in optimizers],
+        "critic_steps": critic_steps,
+        "spectral_norm": spectral_norm,
+        "batch_size": batch_size,
+        "seed": seed,
+        "data": list(samples.shape),
+    }
     best = None
     if checkpoint is not None and os.path.exists(checkpoint):
         history, best = _load(os.fspath(checkpoint), run, fingerprint)
@@ -317,7 +415,11 @@ def fit(generator, critic, batches, *, loss="wgan", optimizer=None, critic_optim
                 _save(os.fspath(checkpoint), run, fingerprint, history, best)
     except KeyboardInterrupt:
         stopped = "interrupted"
-        _log.warning("training interrupted in epoch %d; the weights of epoch %d are kept", len(history) + 1, history.best_epoch)
+        _log.warning(
+            "training interrupted in epoch %d; the weights of epoch %d are kept",
+            len(history) + 1,
+            history.best_epoch,
+        )
     finally:
         bar.close()
         if best is not None:
@@ -344,7 +446,10 @@ def _load(path, run, fingerprint):
     state = json.loads(items["state"])
     for key, value in json.loads(json.dumps(fingerprint)).items():
         if state["fingerprint"].get(key) != value:
-            raise ValueError(f"checkpoint: {path} was written by a training with another {key}; give another path or remove the file")
+            raise ValueError(
+                f"checkpoint: {path} was written by a training with another {key}; give another path "
+                "or remove the file"
+            )
     for name, player in run.players.items():
         for key, array in player.items(name).items():
             array[:] = items[key]

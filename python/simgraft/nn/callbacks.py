@@ -1,4 +1,5 @@
-"""What happens between epochs. A callback is any callable ``callback(training) -> dict or None``; its dict joins the epoch's metrics."""
+"""What happens between epochs. A callback is any callable ``callback(training) -> dict or None``; its dict
+joins the epoch's metrics."""
 
 from simgraft.nn._params import Params
 
@@ -11,7 +12,8 @@ class EarlyStopping(Params):
     Parameters
     ----------
     metric : str
-        "validation_loss", "loss", or any metric returned by a callback that stands before this one in the list.
+        "validation_loss", "loss", or any metric returned by a callback that stands before this one in the
+        list.
     patience : int
         Epochs without improvement before the end, >= 1.
     mode : {"min", "max"}
@@ -23,7 +25,7 @@ class EarlyStopping(Params):
     --------
     >>> from simgraft import nn
     >>> def flux_error(training):
-    ...     return {"flux_rmse": 1.0 / training.epoch}      # something that runs the deployed function end to end
+    ...     return {"flux_rmse": 1.0 / training.epoch}   # something that runs the deployed function
     >>> callbacks = [flux_error, nn.EarlyStopping("flux_rmse", patience=20)]
     """
 
@@ -34,7 +36,8 @@ class EarlyStopping(Params):
         self.min_delta = min_delta
 
     def __call__(self, training):
-        # Counted from the whole history, not kept here: a training that is resumed stops where it would have stopped.
+        # Counted from the whole history, not kept here: a training that is resumed stops where it would have
+        # stopped.
         best, waited = None, 0
         sign = 1 if self.mode == "min" else -1
         for row in training.history.rows:

@@ -12,7 +12,8 @@ _WIDTH = 8  # inputs of one node
 
 
 class _Members(Params):
-    """The same loss on the columns of every member; the sum, so that each member has the gradient it would have alone."""
+    """The same loss on the columns of every member; the sum, so that each member has the gradient it would
+    have alone."""
 
     def __init__(self, loss, members):
         self.loss = loss
@@ -79,7 +80,8 @@ class Ensemble(Params):
     >>> from simgraft import nn
     >>> x = np.random.default_rng(1).uniform(-1, 1, (256, 1)).astype(np.float32)
     >>> ensemble = nn.Ensemble(nn.MLP([16], "tanh"), members=4).build(1, 1, seed=1)
-    >>> history = ensemble.fit((x, np.sin(3 * x)), epochs=60, batch_size=32, optimizer=nn.Adam(1e-2), progress=False)
+    >>> history = ensemble.fit(
+    ...     (x, np.sin(3 * x)), epochs=60, batch_size=32, optimizer=nn.Adam(1e-2), progress=False)
     >>> mean, spread = ensemble.predict(np.array([[0.0], [4.0]], np.float32))
     >>> bool(spread[1, 0] > spread[0, 0])                     # far from the data they disagree
     True
@@ -141,7 +143,10 @@ class EnsembleNetwork:
         self.network = Network(nodes, np.concatenate([network.parameters for network in members]))
         self.n_in, self.n_out = first.n_in, first.n_out
         n = first.n_parameters
-        self.members = [Network.from_spec(network.spec, self.network.parameters[i * n:(i + 1) * n]) for i, network in enumerate(members)]
+        self.members = [
+            Network.from_spec(network.spec, self.network.parameters[i * n : (i + 1) * n])
+            for i, network in enumerate(members)
+        ]
 
     def fit(self, batches, *, loss=None, **options):
         """Train all members in one pass over the data.
@@ -149,8 +154,8 @@ class EnsembleNetwork:
         Parameters
         ----------
         batches, **options
-            As in :func:`fit`. Every member sees the same batches; the loss in the history is the sum over the members, and
-            ``clip_norm`` holds for the gradient of all.
+            As in :func:`fit`. Every member sees the same batches; the loss in the history is the sum over the
+            members, and ``clip_norm`` holds for the gradient of all.
         loss : loss, optional
             Of one member, default :class:`MSE`.
 
@@ -182,8 +187,8 @@ class EnsembleNetwork:
         return rows.mean(axis=0), rows.std(axis=0, ddof=1)
 
     def predict_gaussian(self, x, *, num_threads=None):
-        """Mean and standard deviation of the mixture of the members' Gaussians, for members trained with :class:`GaussianNLL` or
-        :class:`CRPS`: the noise they see and the spread between them.
+        """Mean and standard deviation of the mixture of the members' Gaussians, for members trained with
+        :class:`GaussianNLL` or :class:`CRPS`: the noise they see and the spread between them.
 
         Returns
         -------
@@ -203,7 +208,7 @@ class EnsembleNetwork:
         nodes.append(("affine", (_tree(nodes, ends, "add"),), {}))
         graph_size = _core.Graph(nodes).n_parameters
         share = np.full(graph_size - self.network.n_parameters, 0, self.network.dtype)
-        share[:len(share) // 2] = 1 / len(self.members)
+        share[: len(share) // 2] = 1 / len(self.members)
         return Network(nodes, np.concatenate([self.network.parameters, share]))
 
     def __repr__(self):

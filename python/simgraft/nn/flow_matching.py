@@ -1,10 +1,13 @@
-"""Flow matching: a generative model that learns the velocity which carries noise to data along straight lines.
+"""Flow matching: a generative model that learns the velocity which carries noise to data along straight
+lines.
 
-With noise ``x0 ~ N(0, 1)`` and data ``x1``, a network is trained to predict ``x1 - x0`` from ``x_t = (1 - t) x0 + t x1`` and the time
-``t``. Samples are solutions of ``dx/dt = network(x, t)`` from ``t = 0`` to ``t = 1``. Lipman et al. 2023, arXiv:2210.02747.
+With noise ``x0 ~ N(0, 1)`` and data ``x1``, a network is trained to predict ``x1 - x0`` from ``x_t = (1 - t)
+x0 + t x1`` and the time ``t``. Samples are solutions of ``dx/dt = network(x, t)`` from ``t = 0`` to ``t =
+1``. Lipman et al. 2023, arXiv:2210.02747.
 
-The network's input row is ``[x_t, t, condition]`` and its output row the velocity; :class:`Pairs` makes the training rows, so that
-:func:`simgraft.nn.fit` and all it offers do the training, and :func:`sample` solves the equation.
+The network's input row is ``[x_t, t, condition]`` and its output row the velocity; :class:`Pairs` makes the
+training rows, so that :func:`simgraft.nn.fit` and all it offers do the training, and :func:`sample` solves
+the equation.
 """
 
 import numpy as np
@@ -43,7 +46,8 @@ class Pairs:
     >>> from simgraft import nn
     >>> data = 3 + 0.5 * np.random.default_rng(1).normal(size=(2000, 1))
     >>> network = nn.MLP([32, 32], "swish").build(2, 1, seed=1, dtype="float64")
-    >>> history = nn.fit(network, nn.flow_matching.Pairs(data), optimizer=nn.Adam(1e-2), epochs=30, seed=1, progress=False)
+    >>> pairs = nn.flow_matching.Pairs(data)
+    >>> history = nn.fit(network, pairs, optimizer=nn.Adam(1e-2), epochs=30, seed=1, progress=False)
     >>> samples = nn.flow_matching.sample(network, 1000, seed=2)
     >>> bool(abs(samples.mean() - 3) < 0.1 and abs(samples.std() - 0.5) < 0.1)
     True
@@ -51,11 +55,21 @@ class Pairs:
 
     def __init__(self, samples, condition=None, *, weight=None, batch_size=256, seed=0):
         self.samples = np.asarray(samples)
-        if self.samples.ndim != 2 or self.samples.dtype not in (np.float32, np.float64) or not np.isfinite(self.samples).all():
-            raise ValueError(f"samples: expected a finite float array (n, d), got {self.samples.dtype} {self.samples.shape}")
+        if (
+            self.samples.ndim != 2
+            or self.samples.dtype not in (np.float32, np.float64)
+            or not np.isfinite(self.samples).all()
+        ):
+            raise ValueError(
+                "samples: expected a finite float array (n, d), "
+                f"got {self.samples.dtype} {self.samples.shape}"
+            )
         for value, name in ((condition, "condition"), (weight, "weight")):
             if value is not None and (len(value) != len(samples) or value.dtype != self.samples.dtype):
-                raise ValueError(f"{name}: expected {len(samples)} rows of {self.samples.dtype}, got {len(value)} of {value.dtype}")
+                raise ValueError(
+                    f"{name}: expected {len(samples)} rows of {self.samples.dtype}, "
+                    f"got {len(value)} of {value.dtype}"
+                )
         if batch_size < 1:
             raise ValueError(f"batch_size: expected an integer >= 1, got {batch_size!r}")
         self.condition, self.weight, self.batch_size, self.seed = condition, weight, batch_size, _seed(seed)
@@ -77,12 +91,14 @@ class Pairs:
         """Batches of new pairs: every sample once, with new noise and a new time."""
         order = _core.shuffle(seed, int(_SAMPLE), len(self.samples))
         for first in range(0, len(order), self.batch_size):
-            yield self._rows(order[first:first + self.batch_size], first, seed)
+            yield self._rows(order[first : first + self.batch_size], first, seed)
 
     def blocks(self):
         """The same pairs each time, for validation."""
         for first in range(0, len(self.samples), self.batch_size):
-            yield self._rows(np.arange(first, min(first + self.batch_size, len(self.samples))), first, self.seed)
+            yield self._rows(
+                np.arange(first, min(first + self.batch_size, len(self.samples))), first, self.seed
+            )
 
 
 def sample(network, n, condition=None, *, seed, steps=50, method="rk4", num_threads=None):
@@ -117,12 +133,14 @@ def sample(network, n, condition=None, *, seed, steps=50, method="rk4", num_thre
     d, dtype = network.n_out, network.dtype
     n_condition = network.n_in - d - 1
     if n_condition < 0 or (n_condition > 0) != (condition is not None):
-        raise ValueError(f"condition: a network {network.n_in} -> {d} takes {max(n_condition, 0)} columns of condition")
+        raise ValueError(
+            f"condition: a network {network.n_in} -> {d} takes {max(n_condition, 0)} columns of condition"
+        )
     if steps < 1:
         raise ValueError(f"steps: expected an integer >= 1, got {steps!r}")
     row = np.empty((n, network.n_in), dtype)
     if n_condition:
-        row[:, d + 1:] = condition
+        row[:, d + 1 :] = condition
     x = normal(_seed(seed), _SAMPLE, 0, (n, d), dtype)
 
     def velocity(x, t):

@@ -11,8 +11,8 @@ class History:
     Attributes
     ----------
     rows : list of dict
-        Metrics of each finished epoch: "loss" (mean over the epoch's batches), "rate" (learning rate at its end),
-        "validation_loss" if there is a validation set, and those of the callbacks.
+        Metrics of each finished epoch: "loss" (mean over the epoch's batches), "rate" (learning rate at its
+        end), "validation_loss" if there is a validation set, and those of the callbacks.
     monitor : str
         Metric by which the best epoch is chosen.
     best_epoch : int
@@ -59,15 +59,25 @@ class History:
 
     def to_dict(self):
         """Lists, dicts and numbers, for JSON."""
-        return {"monitor": self.monitor, "mode": self.mode, "rows": self.rows, "best_epoch": self.best_epoch, "stopped": self.stopped,
-                "seconds": self.seconds}
+        return {
+            "monitor": self.monitor,
+            "mode": self.mode,
+            "rows": self.rows,
+            "best_epoch": self.best_epoch,
+            "stopped": self.stopped,
+            "seconds": self.seconds,
+        }
 
     @classmethod
     def from_dict(cls, values):
         """Back from :meth:`to_dict`."""
         history = cls(values["monitor"], values["mode"])
         history.rows = [dict(row) for row in values["rows"]]
-        history.best_epoch, history.stopped, history.seconds = values["best_epoch"], values["stopped"], values["seconds"]
+        history.best_epoch, history.stopped, history.seconds = (
+            values["best_epoch"],
+            values["stopped"],
+            values["seconds"],
+        )
         return history
 
     def plot(self, metrics=None, ax=None):
@@ -99,13 +109,24 @@ class History:
 
     def __repr__(self):
         text = f"<History of {len(self)} epochs, {self.stopped or 'running'}"
-        return text + (f", best {self.monitor} {self.best:.6g} in epoch {self.best_epoch}>" if self.best_epoch else ">")
+        return text + (
+            f", best {self.monitor} {self.best:.6g} in epoch {self.best_epoch}>" if self.best_epoch else ">"
+        )
 
     def _repr_html_(self):
         names = self.metrics
         shown = sorted({0, self.best_epoch - 1, len(self) - 1} & set(range(len(self))))
         head = "".join(f"<th>{html.escape(n)}</th>" for n in ["epoch", *names])
-        body = "".join("<tr><td>%d%s</td>%s</tr>" % (i + 1, " (best)" if i + 1 == self.best_epoch else "", "".join(
-            f"<td>{self.rows[i].get(n, float('nan')):.6g}</td>" for n in names)) for i in shown)
-        return (f"<p>{html.escape(repr(self)[1:-1])}, {self.seconds:.1f} s</p>"
-                f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+        body = "".join(
+            "<tr><td>%d%s</td>%s</tr>"
+            % (
+                i + 1,
+                " (best)" if i + 1 == self.best_epoch else "",
+                "".join(f"<td>{self.rows[i].get(n, float('nan')):.6g}</td>" for n in names),
+            )
+            for i in shown
+        )
+        return (
+            f"<p>{html.escape(repr(self)[1:-1])}, {self.seconds:.1f} s</p>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )

@@ -1,7 +1,9 @@
-"""Losses. Each is a mean over rows and columns, weighted by ``weight`` per row (given with the data) and ``column_weight``.
+"""Losses. Each is a mean over rows and columns, weighted by ``weight`` per row (given with the data) and
+``column_weight``.
 
-Weights are not normalised: give them a mean of 1 to keep the size of the loss. The formulas are in the table of the C core
-(``simgraft._core.nn_losses()``), which checks how many columns of prediction and target go together.
+Weights are not normalised: give them a mean of 1 to keep the size of the loss. The formulas are in the table
+of the C core (``simgraft._core.nn_losses()``), which checks how many columns of prediction and target go
+together.
 """
 
 import math
@@ -29,7 +31,8 @@ class _Loss(Params):
         return _core.nn_loss_sizes(*self._pair(), n_out)["n_target"]
 
     def _terms(self, n_out, n_target, dtype):
-        """Terms for ``_core.Trainer``: (name, attributes, column_weight, first_out, n_out, first_target, n_target, weight)."""
+        """Terms for ``_core.Trainer``: (name, attributes, column_weight, first_out, n_out, first_target,
+        n_target, weight)."""
         return [(*self._pair(), self._column_weight(dtype), 0, n_out, 0, n_target, 1.0)]
 
 
@@ -103,9 +106,9 @@ class Huber(_Loss):
 class Hybrid(_Loss):
     """Squared error, and absolute error of differences between samples that belong together.
 
-    ``alpha * MAE(differences of neighbouring rows in a group) + (1 - alpha) * MSE``. Rows ``k * group .. k * group + group - 1``
-    of the data are a group, for instance the same profile with and without a perturbed gas; groups are shuffled as a whole and
-    batches must hold whole groups.
+    ``alpha * MAE(differences of neighbouring rows in a group) + (1 - alpha) * MSE``. Rows ``k * group .. k *
+    group + group - 1`` of the data are a group, for instance the same profile with and without a perturbed
+    gas; groups are shuffled as a whole and batches must hold whole groups.
 
     Parameters
     ----------
@@ -144,8 +147,8 @@ class Hybrid(_Loss):
 class Pinball(_Loss):
     """Quantile regression: the network's outputs become quantiles of the target.
 
-    ``(1 - level) * e`` for ``e = prediction - target >= 0``, ``-level * e`` below. Columns of the prediction are all targets at the
-    first level, then all at the second, and so on.
+    ``(1 - level) * e`` for ``e = prediction - target >= 0``, ``-level * e`` below. Columns of the prediction
+    are all targets at the first level, then all at the second, and so on.
 
     Parameters
     ----------
@@ -165,7 +168,8 @@ class Pinball(_Loss):
     >>> rng = np.random.default_rng(1)
     >>> x, y = np.ones((2000, 1)), rng.normal(size=(2000, 1))
     >>> network = nn.MLP([]).build(1, 2, seed=1, dtype="float64")
-    >>> history = nn.fit(network, (x, y), loss=nn.Pinball([0.1, 0.9]), optimizer=nn.Adam(0.02), epochs=40, progress=False)
+    >>> loss = nn.Pinball([0.1, 0.9])
+    >>> history = nn.fit(network, (x, y), loss=loss, optimizer=nn.Adam(0.02), epochs=40, progress=False)
     >>> bool(np.abs(network.predict(x[:1]) - np.quantile(y, [0.1, 0.9])).max() < 0.1)
     True
     """
@@ -178,13 +182,18 @@ class Pinball(_Loss):
 
     def _n_target(self, n_out):
         if n_out % len(self.levels):
-            raise ValueError(f"loss: Pinball with {len(self.levels)} levels needs a multiple of that many outputs, got {n_out}")
+            raise ValueError(
+                f"loss: Pinball with {len(self.levels)} levels needs a multiple of that many outputs, "
+                f"got {n_out}"
+            )
         return n_out // len(self.levels)
 
     def _terms(self, n_out, n_target, dtype):
         n, share = self._n_target(n_out), 1 / len(self.levels)
-        return [("pinball", {"level": float(level)}, self._column_weight(dtype), i * n, n, 0, n_target, share)
-                for i, level in enumerate(self.levels)]
+        return [
+            ("pinball", {"level": float(level)}, self._column_weight(dtype), i * n, n, 0, n_target, share)
+            for i, level in enumerate(self.levels)
+        ]
 
 
 class BinaryCrossEntropy(_Loss):
@@ -222,7 +231,8 @@ class CrossEntropy(_Loss):
     class_weight : (classes,) array or None
         Weight of each class, >= 0.
     classes : int
-        Classes of one distribution where several lie side by side in the output row; 0: all outputs are one distribution.
+        Classes of one distribution where several lie side by side in the output row; 0: all outputs are one
+        distribution.
 
     Examples
     --------
@@ -231,8 +241,8 @@ class CrossEntropy(_Loss):
     >>> x = np.random.default_rng(1).uniform(-1, 1, (500, 2)).astype(np.float32)
     >>> y = (x[:, :1] > 0).astype(np.float32) + (x[:, 1:] > 0)
     >>> network = nn.MLP([16], "tanh").build(2, 3, seed=1)
-    >>> history = nn.fit(network, (x, y), loss=nn.CrossEntropy(), optimizer=nn.Adam(0.02), epochs=40, batch_size=50,
-    ...                  progress=False)
+    >>> history = nn.fit(network, (x, y), loss=nn.CrossEntropy(), optimizer=nn.Adam(0.02), epochs=40,
+    ...                  batch_size=50, progress=False)
     >>> bool(np.mean(network.predict(x).argmax(axis=1) == y[:, 0]) > 0.95)
     True
     """
@@ -270,7 +280,8 @@ class GaussianNLL(_Loss):
     >>> x = rng.uniform(-1, 1, (2000, 1))
     >>> y = x + np.exp(x) * rng.normal(size=x.shape)          # the noise grows with x
     >>> network = nn.MLP([]).build(1, 2, seed=1, dtype="float64")
-    >>> history = nn.fit(network, (x, y), loss=nn.GaussianNLL(), optimizer=nn.Adam(0.02), epochs=30, progress=False)
+    >>> history = nn.fit(network, (x, y), loss=nn.GaussianNLL(), optimizer=nn.Adam(0.02), epochs=30,
+    ...                  progress=False)
     >>> slope = np.diff(network.predict(np.array([[0.0], [1.0]])), axis=0)[0]
     >>> bool(abs(slope[0] - 1) < 0.2 and abs(slope[1] - 2) < 0.2)
     True
@@ -285,8 +296,8 @@ class GaussianNLL(_Loss):
 class MixtureNLL(_Loss):
     """Negative log-likelihood of a mixture of diagonal Gaussians (mixture density network).
 
-    Columns of the prediction are the logits (components), the means (components, n_target) and the logarithms of the variances
-    (components, n_target).
+    Columns of the prediction are the logits (components), the means (components, n_target) and the logarithms
+    of the variances (components, n_target).
 
     Parameters
     ----------
@@ -312,8 +323,8 @@ class MixtureNLL(_Loss):
 
 
 class CRPS(_Loss):
-    """Continuous ranked probability score of Gaussians; columns as in :class:`GaussianNLL`. In units of the target, and less moved by
-    outliers than the likelihood.
+    """Continuous ranked probability score of Gaussians; columns as in :class:`GaussianNLL`. In units of the
+    target, and less moved by outliers than the likelihood.
 
     Parameters
     ----------
@@ -338,7 +349,8 @@ class CRPS(_Loss):
 
 
 class EnsembleCRPS(_Loss):
-    """Continuous ranked probability score of an ensemble in the output row: all targets of the first member, then of the second ...
+    """Continuous ranked probability score of an ensemble in the output row: all targets of the first member,
+    then of the second ...
 
     Parameters
     ----------
@@ -370,7 +382,8 @@ class EnsembleCRPS(_Loss):
 
 
 class KL(_Loss):
-    """Kullback-Leibler divergence of diagonal Gaussians from N(0, 1), summed over the latent variables; it has no target.
+    """Kullback-Leibler divergence of diagonal Gaussians from N(0, 1), summed over the latent variables; it
+    has no target.
 
     Columns of the prediction are all means, then all logarithms of variances.
 
@@ -413,7 +426,8 @@ class FlowNLL(_Loss):
 
 
 class Wasserstein(_Loss):
-    """``-target * prediction`` with target 1 for real and -1 for generated rows: a critic's loss in a Wasserstein GAN.
+    """``-target * prediction`` with target 1 for real and -1 for generated rows: a critic's loss in a
+    Wasserstein GAN.
 
     References
     ----------
@@ -494,8 +508,8 @@ class Terms(Params):
 
     Examples
     --------
-    Reconstruction and divergence of a variational autoencoder whose output row is the reconstruction (20 columns), the latent means
-    and the latent log-variances (4 each):
+    Reconstruction and divergence of a variational autoencoder whose output row is the reconstruction (20
+    columns), the latent means and the latent log-variances (4 each):
 
     >>> from simgraft import nn
     >>> loss = nn.Terms([nn.Term(nn.MSE(), (0, 20)), nn.Term(nn.KL(), (20, 28), weight=1e-3)])
@@ -523,19 +537,25 @@ class Terms(Params):
             targets = term.targets or (end, end + term.loss._n_target(stop - start))
             end = targets[1]
             first, last = _part(targets, n_target, "targets")
-            found += [(name, attributes, weight, start + out, n, first + target, m, share * term.weight)
-                      for name, attributes, weight, out, n, target, m, share in term.loss._terms(stop - start, last - first, dtype)]
+            found += [
+                (name, attributes, weight, start + out, n, first + target, m, share * term.weight)
+                for name, attributes, weight, out, n, target, m, share in term.loss._terms(
+                    stop - start, last - first, dtype
+                )
+            ]
         return found
 
     def _parts(self, values, n_out, n_target, dtype):
         """Loss of every term by its name, from the means of all values."""
         found, used = {}, 0
         for i, term in enumerate(self.terms):
-            one = Terms(self.terms[:i + 1])._terms(n_out, n_target, dtype)[len(Terms(self.terms[:i])._terms(n_out, n_target, dtype)):]
+            one = Terms(self.terms[: i + 1])._terms(n_out, n_target, dtype)[
+                len(Terms(self.terms[:i])._terms(n_out, n_target, dtype)) :
+            ]
             total = 0.0
             for name, attributes, _, _, n, _, m, weight in one:
                 n_values = _core.nn_loss_sizes(name, attributes, n, m)["n_values"]
-                total += weight * float(np.mean(values[used:used + n_values]))
+                total += weight * float(np.mean(values[used : used + n_values]))
                 used += n_values
             key = term.name or type(term.loss).__name__.lower()
             found[key if key not in found else f"{key}_{i}"] = total
@@ -548,9 +568,9 @@ class Custom(Params):
     Parameters
     ----------
     function : callable
-        ``function(prediction, target, x, weight) -> (value, d_prediction)`` of a batch: arrays (n, n_out), (n, n_target), (n, n_in)
-        and (n,) or None. ``value`` is the loss of the batch, ``d_prediction`` (n, n_out) its derivative with respect to the
-        prediction, of the network's dtype.
+        ``function(prediction, target, x, weight) -> (value, d_prediction)`` of a batch: arrays (n, n_out),
+        (n, n_target), (n, n_in) and (n,) or None. ``value`` is the loss of the batch, ``d_prediction`` (n,
+        n_out) its derivative with respect to the prediction, of the network's dtype.
     loss : loss or None
         Added to the value; computed in the C core.
     n_target : int or None
@@ -594,6 +614,8 @@ class Custom(Params):
         value, d_prediction = self.function(prediction, target, x, weight)
         d_prediction = np.asarray(d_prediction)
         if d_prediction.shape != prediction.shape or d_prediction.dtype != prediction.dtype:
-            raise ValueError(f"function: expected d_prediction as {prediction.dtype} {prediction.shape}, "
-                             f"got {d_prediction.dtype} {d_prediction.shape}")
+            raise ValueError(
+                f"function: expected d_prediction as {prediction.dtype} {prediction.shape}, "
+                f"got {d_prediction.dtype} {d_prediction.shape}"
+            )
         return float(value), np.ascontiguousarray(d_prediction)

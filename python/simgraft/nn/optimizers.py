@@ -13,8 +13,8 @@ _COMMON = """
     clip_value : float or None
         Largest size of one element of the gradient.
     ema : float or None
-        Decay of an exponential moving average of the weights, in (0, 1); validation, callbacks and the result then use the
-        average instead of the last weights."""
+        Decay of an exponential moving average of the weights, in (0, 1); validation, callbacks and the result
+        then use the average instead of the last weights."""
 
 
 class _Optimizer(Params):
@@ -51,7 +51,17 @@ class SGD(_Optimizer):
     _name = "sgd"
     _attributes = ("momentum", "nesterov", "weight_decay")
 
-    def __init__(self, rate=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0, *, clip_norm=None, clip_value=None, ema=None):
+    def __init__(
+        self,
+        rate=1e-2,
+        momentum=0.0,
+        nesterov=False,
+        weight_decay=0.0,
+        *,
+        clip_norm=None,
+        clip_value=None,
+        ema=None,
+    ):
         self.rate = rate
         self.momentum = momentum
         self.nesterov = nesterov
@@ -84,8 +94,18 @@ class Adam(_Optimizer):
     _name = "adam"
     _attributes = ("beta1", "beta2", "epsilon", "weight_decay")
 
-    def __init__(self, rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0.0, *, clip_norm=None, clip_value=None,
-                 ema=None):
+    def __init__(
+        self,
+        rate=1e-3,
+        beta1=0.9,
+        beta2=0.999,
+        epsilon=1e-8,
+        weight_decay=0.0,
+        *,
+        clip_norm=None,
+        clip_value=None,
+        ema=None,
+    ):
         self.rate = rate
         self.beta1 = beta1
         self.beta2 = beta2
@@ -119,8 +139,18 @@ class AdamW(_Optimizer):
     _name = "adamw"
     _attributes = ("beta1", "beta2", "epsilon", "weight_decay")
 
-    def __init__(self, rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0.01, *, clip_norm=None, clip_value=None,
-                 ema=None):
+    def __init__(
+        self,
+        rate=1e-3,
+        beta1=0.9,
+        beta2=0.999,
+        epsilon=1e-8,
+        weight_decay=0.01,
+        *,
+        clip_norm=None,
+        clip_value=None,
+        ema=None,
+    ):
         self.rate = rate
         self.beta1 = beta1
         self.beta2 = beta2
@@ -132,11 +162,13 @@ class AdamW(_Optimizer):
 
 
 class LBFGS(_Optimizer):
-    """L-BFGS on all rows at once, by SciPy (L-BFGS-B without bounds); for small networks and data that fit in memory.
+    """L-BFGS on all rows at once, by SciPy (L-BFGS-B without bounds); for small networks and data that fit in
+    memory.
 
-    An epoch is one run of up to ``iterations`` iterations; the curvature is learnt anew in each, so that callbacks, early stopping and
-    checkpoints work as with the other optimisers. Training ends when an epoch finds no better weights. The line search needs an
-    accurate gradient: build the network with ``dtype="float64"``.
+    An epoch is one run of up to ``iterations`` iterations; the curvature is learnt anew in each, so that
+    callbacks, early stopping and checkpoints work as with the other optimisers. Training ends when an epoch
+    finds no better weights. The line search needs an accurate gradient: build the network with
+    ``dtype="float64"``.
 
     Parameters
     ----------
@@ -177,7 +209,10 @@ class LBFGS(_Optimizer):
         random = {entry["name"] for entry in _core.nn_ops() if entry["random"]}
         for node in network._graph.nodes():
             if node["op"] in random or "statistic" in node["kinds"]:
-                raise ValueError(f"optimizer: LBFGS needs a loss that is a function of the weights alone; {node['op']} is not")
+                raise ValueError(
+                    "optimizer: LBFGS needs a loss that is a function of the weights alone; "
+                    f"{node['op']} is not"
+                )
         if not hasattr(data, "x"):
             raise ValueError("optimizer: LBFGS needs all rows at once; give arrays, not a stream")
 
@@ -202,9 +237,20 @@ class LBFGS(_Optimizer):
             progress(min(done, self.iterations), self.iterations)
 
         before = parameters.copy()
-        result = minimize(value, before.astype(np.float64), jac=True, method="L-BFGS-B", callback=after,
-                          options={"maxiter": self.iterations, "maxcor": self.memory, "gtol": self.tolerance, "ftol": 0.0,
-                                   "maxfun": 20 * self.iterations})
+        result = minimize(
+            value,
+            before.astype(np.float64),
+            jac=True,
+            method="L-BFGS-B",
+            callback=after,
+            options={
+                "maxiter": self.iterations,
+                "maxcor": self.memory,
+                "gtol": self.tolerance,
+                "ftol": 0.0,
+                "maxfun": 20 * self.iterations,
+            },
+        )
         parameters[:] = result.x
         run.converged = np.array_equal(parameters, before)
         run.trainer.step += done

@@ -1,8 +1,8 @@
 """Learning rates over the epochs. A schedule is a function of time in epochs (fractions within an epoch).
 
-``schedule.at(epoch, epochs, history)`` gives the rate at ``epoch`` (float or array, 0 at the start) of ``epochs`` in all;
-``history`` is the list of the metrics of finished epochs, which only :class:`Plateau` reads. Schedules hold no state, so training
-that is resumed goes on as if it had not been interrupted.
+``schedule.at(epoch, epochs, history)`` gives the rate at ``epoch`` (float or array, 0 at the start) of
+``epochs`` in all; ``history`` is the list of the metrics of finished epochs, which only :class:`Plateau`
+reads. Schedules hold no state, so training that is resumed goes on as if it had not been interrupted.
 """
 
 import numpy as np
@@ -116,7 +116,8 @@ class Cosine(_Schedule):
 
 
 class OneCycle(_Schedule):
-    """Cosine up from ``peak / start`` to ``peak`` in the first ``rise`` of the time, cosine down to ``peak / end`` in the rest.
+    """Cosine up from ``peak / start`` to ``peak`` in the first ``rise`` of the time, cosine down to ``peak /
+    end`` in the rest.
 
     Parameters
     ----------
@@ -155,7 +156,8 @@ class OneCycle(_Schedule):
 
 
 class Plateau(_Schedule):
-    """Multiplies the rate by ``factor`` when ``metric`` has not improved for ``patience`` epochs, down to ``lowest``.
+    """Multiplies the rate by ``factor`` when ``metric`` has not improved for ``patience`` epochs, down to
+    ``lowest``.
 
     Parameters
     ----------
@@ -181,7 +183,16 @@ class Plateau(_Schedule):
     0.05
     """
 
-    def __init__(self, rate=1e-3, factor=0.5, patience=10, metric="validation_loss", threshold=1e-4, mode="min", lowest=0.0):
+    def __init__(
+        self,
+        rate=1e-3,
+        factor=0.5,
+        patience=10,
+        metric="validation_loss",
+        threshold=1e-4,
+        mode="min",
+        lowest=0.0,
+    ):
         self.rate = rate
         self.factor = factor
         self.patience = patience
@@ -228,7 +239,9 @@ class WarmUp(_Schedule):
         self.epochs = epochs
 
     def at(self, epoch, epochs, history=()):
-        return as_schedule(self.schedule).at(epoch, epochs, history) * np.clip(np.asarray(epoch, float) / self.epochs, 1e-3, 1)
+        return as_schedule(self.schedule).at(epoch, epochs, history) * np.clip(
+            np.asarray(epoch, float) / self.epochs, 1e-3, 1
+        )
 
 
 def as_schedule(rate):

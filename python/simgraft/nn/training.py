@@ -1,4 +1,5 @@
-"""The training loop. Whole epochs run in the C core; Python looks after data, schedules, callbacks and checkpoints."""
+"""The training loop. Whole epochs run in the C core; Python looks after data, schedules, callbacks and
+checkpoints."""
 
 import hashlib
 import json
@@ -75,7 +76,11 @@ class _Arrays:
         self.x, self.y, self.weight = (*arrays, None)[:3]
         if self.y is None and isinstance(self.x, np.ndarray):
             self.y = np.empty((len(self.x), 0), self.x.dtype)  # a loss without a target
-        labels = ("x", "y", "weight") if name == "batches" else ("validation x", "validation y", "validation weight")
+        labels = (
+            ("x", "y", "weight")
+            if name == "batches"
+            else ("validation x", "validation y", "validation weight")
+        )
         for array, label in zip((self.x, self.y, self.weight), labels):
             if array is not None:
                 _check_finite(array, label)
@@ -94,17 +99,19 @@ def _check_finite(array, name):
         raise ValueError(f"{name}: expected at least one row, got shape {array.shape}")
     step = max(1, 2**20 // max(1, array[0].size))
     for first in range(0, len(array), step):
-        bad = ~np.isfinite(array[first:first + step])
+        bad = ~np.isfinite(array[first : first + step])
         if bad.any():
             index = np.argwhere(bad)[0]
             index[0] += first
             value = array[tuple(index)]
-            raise _core.NotFiniteError(f"{name}[{', '.join(map(str, index))}] is {'NaN' if np.isnan(value) else 'infinite'}")
+            raise _core.NotFiniteError(
+                f"{name}[{', '.join(map(str, index))}] is {'NaN' if np.isnan(value) else 'infinite'}"
+            )
 
 
 class _Stream:
-    """Training data that come as batches. How many make an epoch is known from ``len`` or from the epoch before; schedules that change
-    within an epoch need it."""
+    """Training data that come as batches. How many make an epoch is known from ``len`` or from the epoch
+    before; schedules that change within an epoch need it."""
 
     def __init__(self, source):
         self.source = source
@@ -123,7 +130,9 @@ def _data(data, name):
         return _Arrays(data, name)
     if hasattr(data, "epoch"):
         return _Stream(data)
-    raise TypeError(f"{name}: expected (x, y) or (x, y, weight) or an object with .epoch(seed), got {type(data).__name__}")
+    raise TypeError(
+        f"{name}: expected (x, y) or (x, y, weight) or an object with .epoch(seed), got {type(data).__name__}"
+    )
 
 
 def _batch(item):
@@ -135,10 +144,13 @@ def _check_targets(y, terms, name):
     """Class numbers and probabilities must be such, or the loss would be nonsense."""
     kinds = {entry["name"]: entry["target"] for entry in _core.nn_losses()}
     for loss, attributes, _, _, n_out, first, n, _ in terms:
-        part, kind = y[:, first:first + n], kinds[loss]
+        part, kind = y[:, first : first + n], kinds[loss]
         if kind == "class" and n != n_out:
             classes = attributes["classes"] or n_out
-            bad, what = (part < 0) | (part >= classes) | (part != np.floor(part)), f"no class (0 to {classes - 1})"
+            bad, what = (
+                (part < 0) | (part >= classes) | (part != np.floor(part)),
+                f"no class (0 to {classes - 1})",
+            )
         elif kind in ("class", "probability"):
             bad, what = (part < 0) | (part > 1), "no probability"
         else:
@@ -155,7 +167,21 @@ def _epoch_seed(seed, epoch):
 class _Run:
     """One call of fit."""
 
-    def __init__(self, network, batches, validation, loss, optimizer, epochs, batch_size, seed, callbacks, checkpoint, num_threads, comm):
+    def __init__(
+        self,
+        network,
+        batches,
+        validation,
+        loss,
+        optimizer,
+        epochs,
+        batch_size,
+        seed,
+        callbacks,
+        checkpoint,
+        num_threads,
+        comm,
+    ):
         self.network, self.loss, self.optimizer, self.comm = network, loss, optimizer, comm
         self.num_threads = num_threads or 0
         self.converged = False
@@ -166,12 +192,16 @@ class _Run:
         self.checkpoint = None if checkpoint is None else os.fspath(checkpoint)
         folder = os.path.dirname(self.checkpoint or "") or "."
         if not os.path.isdir(folder):
-            raise FileNotFoundError(f"checkpoint: there is no folder {folder}")  # now, not after the first epoch
+            raise FileNotFoundError(
+                f"checkpoint: there is no folder {folder}"
+            )  # now, not after the first epoch
         self.schedule = as_schedule(optimizer.rate)
         if isinstance(self.data, _Arrays):
             for n, what in ((batch_size, "batch_size"), (self.data.n, "batches")):
                 if n % loss.rows_per_group:
-                    raise ValueError(f"{what}: the loss compares groups of {loss.rows_per_group} rows, got {n} rows")
+                    raise ValueError(
+                        f"{what}: the loss compares groups of {loss.rows_per_group} rows, got {n} rows"
+                    )
         stopper = next((c for c in self.callbacks if isinstance(c, EarlyStopping)), None)
         monitor = stopper.metric if stopper else "validation_loss" if self.validation else "loss"
         self.history = History(monitor, stopper.mode if stopper else "min")
@@ -189,40 +219,58 @@ class _Run:
         if isinstance(optimizer, LBFGS):
             optimizer.check(network, self.data)
         self.trainer = _core.Trainer(
-            network._graph, network.parameters, self.terms, optimizer._pair(), None, optimizer.clip_norm or 0.0,
-            optimizer.clip_value or 0.0, optimizer.ema or 0.0, self.num_threads, self.random_seed, n_target)
+            network._graph,
+            network.parameters,
+            self.terms,
+            optimizer._pair(),
+            None,
+            optimizer.clip_norm or 0.0,
+            optimizer.clip_value or 0.0,
+            optimizer.ema or 0.0,
+            self.num_threads,
+            self.random_seed,
+            n_target,
+        )
 
     @property
     def weights(self):
         """The weights that count: the moving average if there is one."""
         return self.trainer.parameters if self.trainer.ema is None else self.trainer.ema
 
-    # ------------------------------------------------------------------------------------------------ one batch
+    # ------------------------------------------------------------------------------------------------ one
+    # batch
     def gradient(self, x, y, weight):
         """Loss of a batch and its gradient, with what the user's function and the other ranks say."""
         outside, value = None, 0.0
         if isinstance(self.loss, Custom):
             # The random numbers are those of the step, so the second forward pass makes the same prediction.
-            prediction = self.network._graph.forward(self.trainer.parameters, x, None, self.num_threads,
-                                                     (self.random_seed, self.trainer.step))
+            prediction = self.network._graph.forward(
+                self.trainer.parameters, x, None, self.num_threads, (self.random_seed, self.trainer.step)
+            )
             value, outside = self.loss.evaluate(prediction, y, x, weight)
         loss, gradient = self.trainer.gradient(x, y, weight, None, outside)
         loss += value
         if not np.isfinite(loss) and self.comm is None:
-            raise _core.DivergedError(f"loss: is {'NaN' if np.isnan(loss) else 'infinite'} in step {self.trainer.step + 1}")
+            raise _core.DivergedError(
+                f"loss: is {'NaN' if np.isnan(loss) else 'infinite'} in step {self.trainer.step + 1}"
+            )
         return loss, gradient
 
     def reduce(self, loss, gradient, n_rows):
         """Means over the rows of all ranks, by one allreduce of one buffer; a rank may have no rows."""
         observed = self.trainer.observed
-        mine = np.concatenate([gradient, observed, np.array([loss, 1.0], gradient.dtype)]) * gradient.dtype.type(n_rows)
+        mine = np.concatenate(
+            [gradient, observed, np.array([loss, 1.0], gradient.dtype)]
+        ) * gradient.dtype.type(n_rows)
         total = np.empty_like(mine)
         self.comm.Allreduce(mine, total)
         total[:-1] /= total[-1]
         loss = float(total[-2])
         if not np.isfinite(loss):
-            raise _core.DivergedError(f"loss: is {'NaN' if np.isnan(loss) else 'infinite'} in step {self.trainer.step + 1}")
-        return loss, total[:gradient.size], total[gradient.size:-2], int(round(float(total[-1])))
+            raise _core.DivergedError(
+                f"loss: is {'NaN' if np.isnan(loss) else 'infinite'} in step {self.trainer.step + 1}"
+            )
+        return loss, total[: gradient.size], total[gradient.size : -2], int(round(float(total[-1])))
 
     def step(self, x, y, weight, rate):
         """One update; returns the mean loss and the number of rows it is over."""
@@ -232,12 +280,15 @@ class _Run:
             loss, gradient = self.gradient(x, y, weight)
             self.trainer.update(gradient, rate)
             return loss, len(x)
-        loss, gradient = self.gradient(x, y, weight) if len(x) else (0.0, np.zeros_like(self.trainer.parameters))
+        loss, gradient = (
+            self.gradient(x, y, weight) if len(x) else (0.0, np.zeros_like(self.trainer.parameters))
+        )
         loss, gradient, observed, n = self.reduce(loss, gradient, len(x))
         self.trainer.update(gradient, rate, observed)
         return loss, n
 
-    # ------------------------------------------------------------------------------------------------ one epoch
+    # ------------------------------------------------------------------------------------------------ one
+    # epoch
     def train_epoch(self, progress):
         epoch = len(self.history)
         data, rows = self.data, self.history.rows
@@ -249,9 +300,13 @@ class _Run:
             rate = np.ascontiguousarray(self.schedule.at(epoch + np.arange(n) / n, self.epochs, rows), float)
             order = _core.nn_shuffle(self.seed, epoch, data.n, self.loss.rows_per_group)
             if self.comm is None and not isinstance(self.loss, Custom):
-                return self.trainer.epoch(data.x, data.y, data.weight, order, self.batch_size, rate, progress), float(rate[-1])
-            batches = (order[i * self.batch_size:(i + 1) * self.batch_size] for i in range(n))
-            batches = ((data.x[b], data.y[b], None if data.weight is None else data.weight[b]) for b in batches)
+                return self.trainer.epoch(
+                    data.x, data.y, data.weight, order, self.batch_size, rate, progress
+                ), float(rate[-1])
+            batches = (order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(n))
+            batches = (
+                (data.x[b], data.y[b], None if data.weight is None else data.weight[b]) for b in batches
+            )
         else:
             batches = (_batch(item) for item in data.source.epoch(_epoch_seed(self.seed, epoch)))
         total, count, done, used = 0.0, 0, 0, np.nan
@@ -272,7 +327,9 @@ class _Run:
         """Loss without a step, and the means of the values of its terms."""
         loss, values = self.trainer.evaluate(x, y, weight, None, self.weights)
         if isinstance(self.loss, Custom):
-            loss += self.loss.evaluate(self.network._graph.forward(self.weights, x, None, self.num_threads), y, x, weight)[0]
+            loss += self.loss.evaluate(
+                self.network._graph.forward(self.weights, x, None, self.num_threads), y, x, weight
+            )[0]
         return loss, values
 
     def validation_metrics(self):
@@ -293,7 +350,10 @@ class _Run:
         parts = {}
         if isinstance(self.loss, Terms):
             parts = self.loss._parts(sums / count, self.network.n_out, self.n_target, self.network.dtype)
-        return {"validation_loss": total / count, **{f"validation_{name}": value for name, value in parts.items()}}
+        return {
+            "validation_loss": total / count,
+            **{f"validation_{name}": value for name, value in parts.items()},
+        }
 
     def finish_epoch(self, training, loss, rate):
         row = {"loss": loss, "rate": rate}
@@ -311,7 +371,9 @@ class _Run:
             finally:
                 if raw is not None:
                     self.trainer.parameters[:] = raw
-            if self.comm is not None:  # callbacks may see other things on other ranks; the decisions are those of the first
+            if (
+                self.comm is not None
+            ):  # callbacks may see other things on other ranks; the decisions are those of the first
                 row = self.history.rows[-1] = self.comm.bcast(row, root=0)
                 training.stop_reason = self.comm.bcast(training.stop_reason, root=0)
             value = training.value(row, self.history.monitor)
@@ -323,15 +385,27 @@ class _Run:
             self.best = self.weights.copy()
             self.history.best_epoch = len(self.history)
 
-    # ----------------------------------------------------------------------------------------------- checkpoints
+    # -------------------------------------------------------------------------------------------- checkpoints
     def fingerprint(self):
         """What must be the same for a checkpoint to be continued."""
-        terms = [[*term[:2], None if term[2] is None else hashlib.sha256(term[2].tobytes()).hexdigest(), *term[3:]] for term in self.terms]
+        terms = [
+            [*term[:2], None if term[2] is None else hashlib.sha256(term[2].tobytes()).hexdigest(), *term[3:]]
+            for term in self.terms
+        ]
         return {
-            "network": self.network.spec, "loss": terms, "optimizer": [type(self.optimizer).__name__, list(self.optimizer._pair())],
-            "function": getattr(self.loss.function, "__qualname__", "") if isinstance(self.loss, Custom) else "",
-            "rate": repr(self.schedule), "clip_norm": self.optimizer.clip_norm, "clip_value": self.optimizer.clip_value,
-            "ema": self.optimizer.ema, "batch_size": self.batch_size, "seed": self.seed, "data": self.data.describe(),
+            "network": self.network.spec,
+            "loss": terms,
+            "optimizer": [type(self.optimizer).__name__, list(self.optimizer._pair())],
+            "function": getattr(self.loss.function, "__qualname__", "")
+            if isinstance(self.loss, Custom)
+            else "",
+            "rate": repr(self.schedule),
+            "clip_norm": self.optimizer.clip_norm,
+            "clip_value": self.optimizer.clip_value,
+            "ema": self.optimizer.ema,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "data": self.data.describe(),
             "monitor": self.history.monitor,
         }
 
@@ -344,8 +418,14 @@ class _Run:
             items["ema"] = self.trainer.ema
         if self.best is not None:
             items["best"] = self.best
-        items["state"] = json.dumps({"fingerprint": self.fingerprint(), "step": self.trainer.step, "n_batches": self.data.n_batches,
-                                     "history": self.history.to_dict()})
+        items["state"] = json.dumps(
+            {
+                "fingerprint": self.fingerprint(),
+                "step": self.trainer.step,
+                "n_batches": self.data.n_batches,
+                "history": self.history.to_dict(),
+            }
+        )
         _core.container_write(self.checkpoint, _KIND, _VERSION, items)
 
     def load(self):
@@ -354,8 +434,10 @@ class _Run:
         mine = json.loads(json.dumps(self.fingerprint()))
         for key, value in mine.items():
             if state["fingerprint"].get(key) != value:
-                raise ValueError(f"checkpoint: {self.checkpoint} was written by a training with another {key}; "
-                                 "give another path or remove the file")
+                raise ValueError(
+                    f"checkpoint: {self.checkpoint} was written by a training with another {key}; "
+                    "give another path or remove the file"
+                )
         self.trainer.parameters[:] = items["parameters"]
         for i, slot in enumerate(self.trainer.slots):
             slot[:] = items[f"slot{i}"]
@@ -371,20 +453,35 @@ class _Run:
         self.trainer.parameters[:] = self.weights if self.best is None else self.best
 
 
-def fit(network, batches, *, validation=None, loss=None, optimizer=None, epochs=100, batch_size=256, seed=0, callbacks=(),
-        checkpoint=None, num_threads=None, progress=True, comm=None):
+def fit(
+    network,
+    batches,
+    *,
+    validation=None,
+    loss=None,
+    optimizer=None,
+    epochs=100,
+    batch_size=256,
+    seed=0,
+    callbacks=(),
+    checkpoint=None,
+    num_threads=None,
+    progress=True,
+    comm=None,
+):
     """Train a network; its ``parameters`` are those of the best epoch afterwards.
 
-    The best epoch is that of the smallest validation loss, or of the metric of an :class:`EarlyStopping` among the callbacks, or,
-    with neither, of the smallest training loss.
+    The best epoch is that of the smallest validation loss, or of the metric of an :class:`EarlyStopping`
+    among the callbacks, or, with neither, of the smallest training loss.
 
     Parameters
     ----------
     network : Network
         Trained in place.
     batches : (x, y) or (x, y, weight) or object with ``.epoch(seed)``
-        Arrays (n, n_in), (n, n_target), (n,) of the network's dtype, shuffled in every epoch; or a source whose ``epoch(seed)``
-        iterates over such batches. ``n_target`` is ``n_out`` for most losses; ``y`` is None for a loss without a target.
+        Arrays (n, n_in), (n, n_target), (n,) of the network's dtype, shuffled in every epoch; or a source
+        whose ``epoch(seed)`` iterates over such batches. ``n_target`` is ``n_out`` for most losses; ``y`` is
+        None for a loss without a target.
     validation : like ``batches``, optional
         Not trained on. Of a source with ``blocks()`` the rows are taken in that order.
     loss : loss of ``nn.loss``, optional
@@ -400,16 +497,17 @@ def fit(network, batches, *, validation=None, loss=None, optimizer=None, epochs=
     callbacks : list of callable
         Called after each epoch with a :class:`Training`; a returned dict of numbers joins the metrics.
     checkpoint : path, optional
-        Written after each epoch. If the file exists, training goes on from it, and ends with the same bits as if it had never been
-        interrupted.
+        Written after each epoch. If the file exists, training goes on from it, and ends with the same bits as
+        if it had never been interrupted.
     num_threads : int, optional
         Default: ``OMP_NUM_THREADS`` or all CPUs. The weights have the same bits for any number.
     progress : bool
         Show a bar with loss and remaining time.
     comm : mpi4py communicator, optional
-        Data-parallel training: every rank calls ``fit`` with its own rows, ``batch_size`` is that of one rank, and each step takes
-        the mean gradient over all ranks, by one allreduce of one buffer. All ranks end with the same weights, those of rank 0 at
-        the start being taken; rank 0 writes the checkpoint, which all read.
+        Data-parallel training: every rank calls ``fit`` with its own rows, ``batch_size`` is that of one
+        rank, and each step takes the mean gradient over all ranks, by one allreduce of one buffer. All ranks
+        end with the same weights, those of rank 0 at the start being taken; rank 0 writes the checkpoint,
+        which all read.
 
     Returns
     -------
@@ -418,8 +516,8 @@ def fit(network, batches, *, validation=None, loss=None, optimizer=None, epochs=
     Raises
     ------
     DivergedError
-        If the loss becomes NaN or infinite; the message names epoch and step. The best weights so far are put back, and the
-        exception carries the ``history``.
+        If the loss becomes NaN or infinite; the message names epoch and step. The best weights so far are put
+        back, and the exception carries the ``history``.
     NotFiniteError, TypeError, ValueError
         For data that do not fit; the message names the argument.
 
@@ -434,7 +532,8 @@ def fit(network, batches, *, validation=None, loss=None, optimizer=None, epochs=
     >>> x = np.random.default_rng(1).uniform(-1, 1, (512, 2)).astype(np.float32)
     >>> y = np.sin(3 * x[:, :1]) * x[:, 1:]
     >>> network = nn.MLP([32, 32], "tanh").build(2, 1, seed=1)
-    >>> history = nn.fit(network, (x, y), optimizer=nn.Adam(1e-2), epochs=40, batch_size=64, seed=1, progress=False)
+    >>> history = nn.fit(
+    ...     network, (x, y), optimizer=nn.Adam(1e-2), epochs=40, batch_size=64, seed=1, progress=False)
     >>> bool(history.best < 0.1 * history["loss"][0])
     True
     """
@@ -442,14 +541,32 @@ def fit(network, batches, *, validation=None, loss=None, optimizer=None, epochs=
         raise ValueError(f"epochs: expected an integer >= 1, got {epochs!r}")
     if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise ValueError(f"batch_size: expected an integer >= 1, got {batch_size!r}")
-    run = _Run(network, batches, validation, loss or MSE(), optimizer or Adam(), epochs, int(batch_size), _seed(seed), callbacks,
-               checkpoint, num_threads, comm)
+    run = _Run(
+        network,
+        batches,
+        validation,
+        loss or MSE(),
+        optimizer or Adam(),
+        epochs,
+        int(batch_size),
+        _seed(seed),
+        callbacks,
+        checkpoint,
+        num_threads,
+        comm,
+    )
     if run.checkpoint is not None and os.path.exists(run.checkpoint):
         run.load()
     training = Training(network, epochs, run.history)
     before, start = run.history.seconds, time.monotonic()
-    bar = tqdm(total=epochs, initial=len(run.history), disable=not progress or (comm is not None and comm.rank > 0), unit="epoch", mininterval=0.1,
-               bar_format="{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]")
+    bar = tqdm(
+        total=epochs,
+        initial=len(run.history),
+        disable=not progress or (comm is not None and comm.rank > 0),
+        unit="epoch",
+        mininterval=0.1,
+        bar_format="{desc}{percentage:3.0f}%|{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]",
+    )
 
     def advance(done, total):
         bar.n = len(run.history) + done / total
@@ -464,18 +581,23 @@ def fit(network, batches, *, validation=None, loss=None, optimizer=None, epochs=
             bar.n = len(run.history)
             bar.set_postfix({k: f"{v:.4g}" for k, v in run.history.rows[-1].items() if k != "rate"})
             if run.converged:
-                training.stop("the gradient is zero")
+                training.stop("no better weights were found")
             stopped = run.history.stopped = training.stop_reason or "finished"
             if run.checkpoint is not None:
                 run.save()
     except KeyboardInterrupt:
         stopped = "interrupted"
-        _log.warning("training interrupted in epoch %d; the weights of epoch %d are kept", len(run.history) + 1,
-                     run.history.best_epoch)
+        _log.warning(
+            "training interrupted in epoch %d; the weights of epoch %d are kept",
+            len(run.history) + 1,
+            run.history.best_epoch,
+        )
     except _core.DivergedError as error:
         run.history.stopped = "diverged"
-        failure = _core.DivergedError(f"training diverged in epoch {len(run.history) + 1}: {error}; the weights of epoch "
-                                      f"{run.history.best_epoch} were put back")
+        failure = _core.DivergedError(
+            f"training diverged in epoch {len(run.history) + 1}: {error}; the weights of epoch "
+            f"{run.history.best_epoch} were put back"
+        )
         failure.history = run.history
         raise failure from None
     finally:

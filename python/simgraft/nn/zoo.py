@@ -1,9 +1,9 @@
-"""Ready-made networks. Each is a specification that only stores, and is built for given sizes; all are made of ``nn`` layers, so what
-is built here can be saved, deployed, exported and searched like any other network.
+"""Ready-made networks. Each is a specification that only stores, and is built for given sizes; all are made
+of ``nn`` layers, so what is built here can be saved, deployed, exported and searched like any other network.
 
-:class:`ResidualMLP`, :class:`UNet`, :class:`Sequence` and :class:`DeepSets` build a :class:`simgraft.nn.Network`, as
-:class:`simgraft.nn.MLP` does. :class:`VAE`, :class:`GAN` and :class:`Flow` build an object that holds its networks and can ``fit`` and
-``sample``.
+:class:`ResidualMLP`, :class:`UNet`, :class:`Sequence` and :class:`DeepSets` build a
+:class:`simgraft.nn.Network`, as :class:`simgraft.nn.MLP` does. :class:`VAE`, :class:`GAN` and :class:`Flow`
+build an object that holds its networks and can ``fit`` and ``sample``.
 """
 
 import numpy as np
@@ -41,7 +41,8 @@ def _share(n, parts, what, of):
 
 
 def _part(network, inputs, outputs):
-    """Network from the values of some nodes to those of others (side by side), with copies of the parameters between."""
+    """Network from the values of some nodes to those of others (side by side), with copies of the parameters
+    between."""
     nodes, found, chunks, number = network._graph.nodes(), [], [], {}
     for i in inputs:
         number[i] = len(found)
@@ -55,14 +56,18 @@ def _part(network, inputs, outputs):
     for i in sorted(needed):
         number[i] = len(found)
         found.append((nodes[i]["op"], tuple(number[k] for k in nodes[i]["inputs"]), nodes[i]["attributes"]))
-        chunks += [network.parameters[first:first + int(np.prod(shape))] for _, first, shape in nodes[i]["parameters"]]
+        chunks += [
+            network.parameters[first : first + int(np.prod(shape))]
+            for _, first, shape in nodes[i]["parameters"]
+        ]
     if len(outputs) > 1:
         found.append(("concatenate", tuple(number[i] for i in outputs), {}))
     return Network(found, np.concatenate(chunks) if chunks else np.empty(0, network.dtype))
 
 
 class ResidualMLP(Params):
-    """Multi-layer perceptron with residual blocks, ``h + Dense(Dense(norm(h)))``: deep networks that still train.
+    """Multi-layer perceptron with residual blocks, ``h + Dense(Dense(norm(h)))``: deep networks that still
+    train.
 
     Parameters
     ----------
@@ -111,7 +116,8 @@ class ResidualMLP(Params):
 class Sequence(Params):
     """Recurrent layers over the steps of a series (a column, a time series).
 
-    Input row: (steps, channels), steps one after the other. Output row: (steps, channels out), or one vector with ``output="last"``.
+    Input row: (steps, channels), steps one after the other. Output row: (steps, channels out), or one vector
+    with ``output="last"``.
 
     Parameters
     ----------
@@ -212,7 +218,9 @@ class UNet(Params):
 
         def block(value, channels):
             for _ in range(2):
-                value = _layer("Conv", channels, self.kernel, padding=self.padding, activation=self.activation)(value)
+                value = _layer(
+                    "Conv", channels, self.kernel, padding=self.padding, activation=self.activation
+                )(value)
             return value
 
         x = h = Input((*shape, c_in))
@@ -228,8 +236,8 @@ class UNet(Params):
 
 
 class DeepSets(Params):
-    """A function of a set of items that does not depend on their order: a network for each item, a pool over the items that are
-    present, and a network for the result.
+    """A function of a set of items that does not depend on their order: a network for each item, a pool over
+    the items that are present, and a network for the result.
 
     Input row: the items (items, channels), then a mask (items), 1 where an item is present and 0 elsewhere.
 
@@ -264,16 +272,24 @@ class DeepSets(Params):
         self.activation = activation
 
     def build(self, n_in, n_out, seed, dtype="float32"):
-        """Network with random start values; arguments as in :meth:`simgraft.nn.MLP.build`, whole rows with the mask."""
+        """Network with random start values; arguments as in :meth:`simgraft.nn.MLP.build`, whole rows with
+        the mask."""
         channels = _share(n_in, self.items, "n_in", "items") - 1
         if channels < 1:
-            raise ValueError(f"n_in: expected at least one channel and the mask for each of {self.items} items, got {n_in}")
+            raise ValueError(
+                f"n_in: expected at least one channel and the mask for each of {self.items} items, got {n_in}"
+            )
         x, mask = Input((self.items, channels)), Input(self.items)
         pooled = _layer("SetPool", pool=self.pool)(_dense(x, self.item_units, self.activation), mask)
-        return Network.from_graph([x, mask], _layer("Dense", n_out)(_dense(pooled, self.units, self.activation)), seed=seed, dtype=dtype)
+        return Network.from_graph(
+            [x, mask],
+            _layer("Dense", n_out)(_dense(pooled, self.units, self.activation)),
+            seed=seed,
+            dtype=dtype,
+        )
 
 
-# ------------------------------------------------------------------------------------------------------ generative models
+# ------------------------------------------------------------------------------------------ generative models
 class VAE(Params):
     """Variational autoencoder of rows, with a Gaussian code.
 
@@ -286,8 +302,9 @@ class VAE(Params):
     activation : str
         One of ``nn.ACTIVATIONS``.
     beta : float
-        Weight of the divergence of the code from N(0, 1) relative to a reconstruction error of unit variance: the evidence lower
-        bound for 1, when the data have a noise of standard deviation 1; smaller for a sharper reconstruction.
+        Weight of the divergence of the code from N(0, 1) relative to a reconstruction error of unit variance:
+        the evidence lower bound for 1, when the data have a noise of standard deviation 1; smaller for a
+        sharper reconstruction.
 
     References
     ----------
@@ -342,9 +359,14 @@ class VAENetwork:
 
     def __init__(self, network, latent, beta):
         self.network, self.latent, self.n = network, latent, network.n_in
-        # Half the squared error summed over columns, as the mean over columns: the divergence is divided by n / 2 too.
-        self.loss = Terms([Term(MSE(), (0, self.n), name="reconstruction"),
-                           Term(KL(), (self.n, self.n + 2 * latent), weight=2 * beta / self.n, name="kl")])
+        # Half the squared error summed over columns, as the mean over columns: the divergence is divided by n
+        # / 2 too.
+        self.loss = Terms(
+            [
+                Term(MSE(), (0, self.n), name="reconstruction"),
+                Term(KL(), (self.n, self.n + 2 * latent), weight=2 * beta / self.n, name="kl"),
+            ]
+        )
 
     def fit(self, rows, *, validation=None, **options):
         """Train on rows (n, columns); options as in :func:`simgraft.nn.fit`. Returns the History."""
@@ -362,7 +384,9 @@ class VAENetwork:
     @property
     def decoder(self):
         """Network from a code to a row, a copy."""
-        return _part(self.network, [self._node("gaussian_sample")], self.network._graph.nodes()[-1]["inputs"][:1])
+        return _part(
+            self.network, [self._node("gaussian_sample")], self.network._graph.nodes()[-1]["inputs"][:1]
+        )
 
     def encode(self, rows):
         """Mean and log-variance (n, latent) of the codes."""
@@ -397,7 +421,8 @@ class GAN(Params):
 
     References
     ----------
-    Goodfellow et al. 2014, arXiv:1406.2661; Arjovsky et al. 2017, arXiv:1701.07875; Miyato et al. 2018, arXiv:1802.05957.
+    Goodfellow et al. 2014, arXiv:1406.2661; Arjovsky et al. 2017, arXiv:1701.07875; Miyato et al. 2018,
+    arXiv:1802.05957.
 
     Examples
     --------
@@ -422,8 +447,14 @@ class GAN(Params):
         GANNetworks
         """
         seeds = np.random.SeedSequence(_seed(seed)).generate_state(2, np.uint32)
-        generator = MLP(self.generator, self.activation).build(n_condition + self.noise, n, int(seeds[0]), dtype)
-        return GANNetworks(generator, MLP(self.critic, "leaky_relu").build(n_condition + n, 1, int(seeds[1]), dtype), self.loss)
+        generator = MLP(self.generator, self.activation).build(
+            n_condition + self.noise, n, int(seeds[0]), dtype
+        )
+        return GANNetworks(
+            generator,
+            MLP(self.critic, "leaky_relu").build(n_condition + n, 1, int(seeds[1]), dtype),
+            self.loss,
+        )
 
 
 class GANNetworks:
@@ -438,8 +469,11 @@ class GANNetworks:
         self.generator, self.critic, self.loss = generator, critic, loss
 
     def fit(self, samples, condition=None, **options):
-        """Train on samples (n, columns); options as in :func:`simgraft.nn.adversarial.fit`. Returns the History."""
-        return adversarial.fit(self.generator, self.critic, (condition, samples), **{"loss": self.loss} | options)
+        """Train on samples (n, columns); options as in :func:`simgraft.nn.adversarial.fit`. Returns the
+        History."""
+        return adversarial.fit(
+            self.generator, self.critic, (condition, samples), **{"loss": self.loss} | options
+        )
 
     def sample(self, n, condition=None, *, seed, num_threads=None):
         """New samples; as :func:`simgraft.nn.adversarial.sample`."""
@@ -453,8 +487,9 @@ class GANNetworks:
 class Flow(Params):
     """Normalising flow: an invertible map of the data to normal numbers, with density and samples.
 
-    Coupling layers transform one half of the numbers by a map whose parameters are a network of the other half (and of a condition);
-    halves change places from layer to layer. Scale the data to about unit variance.
+    Coupling layers transform one half of the numbers by a map whose parameters are a network of the other
+    half (and of a condition); halves change places from layer to layer. Scale the data to about unit
+    variance.
 
     Parameters
     ----------
@@ -498,11 +533,14 @@ class Flow(Params):
 
     def _coupling(self, direction):
         if self.coupling == "spline":
-            return _layer("SplineCoupling", bins=self.bins, bound=self.bound, direction=direction), 3 * self.bins - 1
+            return _layer(
+                "SplineCoupling", bins=self.bins, bound=self.bound, direction=direction
+            ), 3 * self.bins - 1
         return _layer("AffineCoupling", direction=direction), 2
 
     def _step(self, a, b, condition, direction):
-        """The other half b transformed given a, the log-determinant, and the last layer of the network in between."""
+        """The other half b transformed given a, the log-determinant, and the last layer of the network in
+        between."""
         layer, per_channel = self._coupling(direction)
         h = _layer("Concatenate")(a[0], condition) if condition is not None else a[0]
         head = _layer("Dense", per_channel * b[1])(_dense(h, self.units, self.activation))
@@ -535,7 +573,8 @@ class Flow(Params):
         return Network.from_graph([x, condition] if n_condition else x, value, seed=0, dtype=dtype)
 
     def build(self, n, seed, n_condition=0, dtype="float32"):
-        """Flow of rows of ``n`` numbers, given conditions of ``n_condition``, close to the identity at the start.
+        """Flow of rows of ``n`` numbers, given conditions of ``n_condition``, close to the identity at the
+        start.
 
         Returns
         -------
@@ -544,7 +583,9 @@ class Flow(Params):
         if n < 2:
             raise ValueError(f"n: a coupling needs two parts, expected at least 2 columns, got {n}")
         if self.layers < 2:
-            raise ValueError(f"layers: expected at least 2, so that every number is transformed, got {self.layers}")
+            raise ValueError(
+                f"layers: expected at least 2, so that every number is transformed, got {self.layers}"
+            )
         if self.coupling not in ("spline", "affine"):
             raise ValueError(f"coupling: expected spline or affine, got {self.coupling!r}")
         return FlowNetwork(self, n, n_condition, _seed(seed), dtype)
@@ -573,7 +614,10 @@ class FlowNetwork:
         nodes = network._graph.nodes()
 
         def arrays(i):
-            return [network.parameters[first:first + int(np.prod(shape))] for _, first, shape in nodes[i]["parameters"]]
+            return [
+                network.parameters[first : first + int(np.prod(shape))]
+                for _, first, shape in nodes[i]["parameters"]
+            ]
 
         for i, node in enumerate(nodes):
             if not node["op"].endswith("_coupling"):
@@ -587,8 +631,13 @@ class FlowNetwork:
 
     def _row(self, x, condition):
         if (condition is None) != (self.n_condition == 0):
-            raise ValueError(f"condition: expected {self.n_condition} columns, got {'none' if condition is None else condition.shape}")
-        return x if condition is None else np.hstack([x, np.broadcast_to(condition, (len(x), self.n_condition))])
+            raise ValueError(
+                f"condition: expected {self.n_condition} columns, "
+                f"got {'none' if condition is None else condition.shape}"
+            )
+        return (
+            x if condition is None else np.hstack([x, np.broadcast_to(condition, (len(x), self.n_condition))])
+        )
 
     def fit(self, samples, condition=None, *, weight=None, validation=None, **options):
         """Maximum likelihood.
@@ -608,13 +657,22 @@ class FlowNetwork:
             The loss is the mean of ``-log_prob``.
         """
         if validation is not None:
-            validation = (self._row(*(validation if isinstance(validation, tuple) else (validation, None))), None)
-        return fit(self.network, (self._row(samples, condition), None, weight), loss=FlowNLL(), validation=validation, **options)
+            validation = (
+                self._row(*(validation if isinstance(validation, tuple) else (validation, None))),
+                None,
+            )
+        return fit(
+            self.network,
+            (self._row(samples, condition), None, weight),
+            loss=FlowNLL(),
+            validation=validation,
+            **options,
+        )
 
     def log_prob(self, samples, condition=None, *, num_threads=None):
         """Logarithm of the density (n,) at samples (n, columns)."""
         z = self.network.predict(self._row(samples, condition), num_threads=num_threads)
-        return z[:, -1] - 0.5 * (z[:, :-1]**2).sum(axis=1) - 0.5 * self.n * np.log(2 * np.pi)
+        return z[:, -1] - 0.5 * (z[:, :-1] ** 2).sum(axis=1) - 0.5 * self.n * np.log(2 * np.pi)
 
     @property
     def inverse(self):
