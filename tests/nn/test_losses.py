@@ -506,3 +506,35 @@ def test_data_without_a_target_train_a_loss_that_has_none():
         network, (x, None), loss=nn.KL(), optimizer=nn.Adam(1e-2), epochs=100, batch_size=20, progress=False
     )
     assert history.best < 1e-3 and abs(network.predict(x)).max() < 0.3
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nn.Terms([nn.Term(nn.GaussianNLL([1.0, 2.0]), (0, 4)), nn.Term(nn.KL(), (2, 6), weight=0.1)]),
+        nn.Custom(lambda p, t, x, w: (float(np.mean(p**2)), 2 * p / p.size), loss=nn.Pinball((0.2, 0.5, 0.8))),
+    ],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_resumed_training_with_composed_losses_ends_with_the_same_bits(tmp_path, loss):
+    rng = np.random.default_rng(10)
+    data = rng.normal(size=(150, 4)), rng.normal(size=(150, 2))
+
+    def run(epochs, checkpoint=None, loss=loss):
+        network = nn.Model(lambda x, n: nn.Dense(n)(nn.Dropout(0.1)(nn.Dense(8, "tanh")(x))))
+        network = network.build(4, 6, seed=1, dtype="float64")
+        options = {"optimizer": nn.Adam(1e-2, ema=0.9), "epochs": epochs, "batch_size": 40, "seed": 2}
+        options |= {"validation": data, "progress": False}
+        history = nn.fit(network, data, loss=loss, checkpoint=checkpoint, **options)
+        return network.parameters, history.rows
+
+    run(2, tmp_path / "run.ckpt")
+    resumed, whole = run(5, tmp_path / "run.ckpt"), run(5)
+    np.testing.assert_array_equal(resumed[0], whole[0])
+    assert resumed[1] == whole[1]
+    if isinstance(loss, nn.Custom):
+        other = nn.Custom(print, loss=loss.loss)
+    else:
+        other = nn.Terms([nn.Term(nn.GaussianNLL([1.0, 2.5]), (0, 4)), loss.terms[1]])
+    with pytest.raises(ValueError, match="another (loss|function)"):
+        run(6, tmp_path / "run.ckpt", other)
