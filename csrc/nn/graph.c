@@ -393,6 +393,30 @@ void sg_plan_forward(const sg_plan *plan, size_t n_rows, const void *parameters,
         }
 }
 
+int sg_plan_takes_rows(const sg_plan *plan)
+{
+    int n_inputs = 0;
+    for (int i = 0; i < plan->graph->n_nodes; i++)
+        n_inputs += plan->graph->node[i].op == SG_OP_input;
+    return plan->mode == SG_PLAN_INFER && n_inputs == 1;
+}
+
+void sg_plan_forward_rows(const sg_plan *plan, size_t n_rows, const void *x, void *y, const void *parameters, const void *packed,
+                          void *workspace)
+{
+    const sg_graph *graph = plan->graph;
+    for (int i = 0; i < graph->n_nodes; i++)
+        if (plan->kernel[i]) {
+            sg_op_call call = call_of(plan, i, n_rows, parameters, packed, workspace, NULL);
+            for (int j = 0; j < graph->node[i].n_inputs; j++)
+                if (graph->node[graph->node[i].input[j]].op == SG_OP_input)
+                    call.in[j] = x;
+            if (i == graph->n_nodes - 1)
+                call.out = y;
+            plan->kernel[i]->forward(&call);
+        }
+}
+
 void sg_plan_tangent(const sg_plan *plan, size_t n_rows, const void *parameters, const void *packed, void *workspace)
 {
     for (int i = 0; i < plan->graph->n_nodes; i++)

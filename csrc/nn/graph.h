@@ -63,6 +63,14 @@ void *sg_plan_output_tangent(const sg_plan *plan, void *workspace);   /* (n_rows
 void sg_plan_forward(const sg_plan *plan, size_t n_rows, const void *parameters, const void *packed, void *workspace,
                      const sg_op_random *random);
 
+/* Forward of a plan for inference with one input node: its rows are read and its results written where they are, which saves two
+ * copies of what may be whole fields. */
+int  sg_plan_takes_rows(const sg_plan *plan);
+void sg_plan_forward_rows(const sg_plan *plan, size_t n_rows,
+                          const void *x, /* (n_rows, n_in)  */
+                          void       *y, /* (n_rows, n_out) */
+                          const void *parameters, const void *packed, void *workspace);
+
 /* Right after forward of the same rows in the same workspace with the same random. add: add to d_parameters, else overwrite it.
  * d_parameters NULL: not wanted. */
 void sg_plan_backward(const sg_plan *plan, size_t n_rows, const void *parameters, const void *packed, void *workspace,

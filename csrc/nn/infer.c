@@ -240,6 +240,13 @@ static void run_dense(const job *j, size_t first, size_t n_rows, int thread, cha
             for (size_t k = 0; k < n; k++)                                                                                    \
                 to[(ptrdiff_t)k * out->column_stride] = values[k];                                                            \
     }                                                                                                                         \
+    /* Contiguous rows can be used where they are. */                                                                         \
+    static int are_rows_f##bits(const sg_dense_input_f##bits *x, const sg_dense_output_f##bits *out, size_t n_in,             \
+                                size_t n_out)                                                                                 \
+    {                                                                                                                         \
+        return !x->load && !out->store && x->column_stride == 1 && out->column_stride == 1 &&                                 \
+               x->row_stride == (ptrdiff_t)n_in && out->row_stride == (ptrdiff_t)n_out;                                       \
+    }                                                                                                                         \
     /* At most a chunk of rows of a plan. */                                                                                  \
     static void run_chunk_f##bits(const job *j, size_t first, size_t n_rows, int thread, char *workspace)                     \
     {                                                                                                                         \
@@ -249,6 +256,12 @@ static void run_dense(const job *j, size_t first, size_t n_rows, int thread, cha
         const sg_dense_output_f##bits *out    = j->out;                                                                       \
         real                          *buffer = (real *)(workspace + j->workspace_bytes - net->row_bytes), *result;           \
         const size_t                   n      = j->task == SG_NET_VJP ? net->n_in : net->n_out;                               \
+        const sg_dense_input_f##bits *x = j->x;                                                                               \
+        if (j->task == SG_NET_EVAL && sg_plan_takes_rows(plan) && are_rows_f##bits(x, out, net->n_in, net->n_out)) {          \
+            sg_plan_forward_rows(plan, n_rows, x->data + first * net->n_in, out->data + first * net->n_out, net->parameters,  \
+                                 packed, workspace);                                                                          \
+            return;                                                                                                           \
+        }                                                                                                                     \
         for (size_t i = 0; i < n_rows; i++)                                                                                   \
             sg_plan_set_input(plan, i, row_f##bits(j->x, thread, first + i, net->n_in, buffer), workspace);                   \
         switch (j->task) {                                                                                                    \

@@ -139,7 +139,7 @@ static void include(sg_conv_scratch *s, const size_t n[3], const size_t stride[3
                     size_t n_units)
 {
     const sg_conv_block block = sg_conv_pick_block(n, stride, extent, n_channels);
-    s->copy                   = larger(s->copy, sg_round_up(block.size * n_channels, 16));
+    s->copy                   = larger(s->copy, sg_conv_channel_step(block.size) * n_channels);
     s->narrow                 = larger(s->narrow, sg_round_up(block.plane * smaller(n_units, SG_CONV_NARROW), 16));
 }
 

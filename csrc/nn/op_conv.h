@@ -37,7 +37,7 @@ typedef struct sg_conv_block {
 } sg_conv_block;
 
 enum {
-    SG_CONV_BLOCK      = 1 << 16,  /* elements of a copy: 256 KiB of floats, a part of L2 */
+    SG_CONV_BLOCK      = 1 << 17,  /* elements of a copy: 512 KiB of floats, a part of L2 */
     SG_CONV_MAX_STEP   = 4096,  /* of kernel and dilation */
     SG_CONV_MAX_STRIDE = 64,
     SG_CONV_NARROW     = 8         /* up to so many units lanes may lie along the field, half of the widest vector */
@@ -51,6 +51,10 @@ sg_conv sg_conv_of(const sg_op_site *site);
 
 /* Blocks of n outputs with the given step between outputs and positions read by one output. */
 sg_conv_block sg_conv_pick_block(const size_t n[3], const size_t stride[3], const size_t extent[3], size_t n_channels);
+
+/* Elements from one channel to the next where channels are apart: an odd number of 64-byte lines of floats, so that channels do not
+ * share the sets of the L1 cache. */
+static inline size_t sg_conv_channel_step(size_t positions) { return (positions + 15) / 16 * 16 | 16; }
 
 /* Parts of a gradient along the input: with a stride, inputs i with (i + before) mod stride = phase see the same taps. Taps are counted
  * from the last to the first, so that they read outputs in ascending order: input first + j * stride reads output

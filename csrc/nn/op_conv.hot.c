@@ -12,6 +12,7 @@
 static const real zero = 0;
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 static size_t vectors(size_t n) { return (n + VL - 1) / VL; }
 
 /* ---------------------------------------------------------------------------------------------------------- the copy */
@@ -40,79 +41,119 @@ static ptrdiff_t inside(ptrdiff_t i, size_t n, sg_padding padding)
     return -1;
 }
 
-/* n positions from x, channels side by side, to channels one after the other or side by side. */
-static void put(size_t n, size_t n_channels, const real *x, real *to, ptrdiff_t position_step, ptrdiff_t channel_step)
+/* to[c * channel_step + i] = x[i * n_channels + c], four by four. */
+typedef real four __attribute__((vector_size(4 * sizeof(real))));
+
+static size_t put_fours(size_t n, size_t n_channels, const real *x, real *to, ptrdiff_t channel_step)
 {
-    if (channel_step == 1)
-        memcpy(to, x, n * n_channels * sizeof *to);
+#if defined(__has_builtin) && __has_builtin(__builtin_shufflevector)
+    for (size_t i = 0; i + 4 <= n; i += 4, x += 4 * n_channels, to += 4)
+        for (size_t c = 0; c + 4 <= n_channels; c += 4) {
+            four a[4], b[4];
+            for (int k = 0; k < 4; k++)
+                memcpy(&a[k], x + (size_t)k * n_channels + c, sizeof a[k]);
+            const four low_0 = __builtin_shufflevector(a[0], a[1], 0, 4, 1, 5), high_0 = __builtin_shufflevector(a[0], a[1], 2, 6, 3, 7);
+            const four low_2 = __builtin_shufflevector(a[2], a[3], 0, 4, 1, 5), high_2 = __builtin_shufflevector(a[2], a[3], 2, 6, 3, 7);
+            b[0] = __builtin_shufflevector(low_0, low_2, 0, 1, 4, 5);
+            b[1] = __builtin_shufflevector(low_0, low_2, 2, 3, 6, 7);
+            b[2] = __builtin_shufflevector(high_0, high_2, 0, 1, 4, 5);
+            b[3] = __builtin_shufflevector(high_0, high_2, 2, 3, 6, 7);
+            for (int k = 0; k < 4; k++)
+                memcpy(to + (ptrdiff_t)(c + (size_t)k) * channel_step, &b[k], sizeof b[k]);
+        }
+    return n_channels / 4 * 4;
+#else
+    (void)n, (void)n_channels, (void)x, (void)to, (void)channel_step;
+    return 0;
+#endif
+}
+
+/* n positions of a line, channels side by side, to a copy. */
+static void put(size_t n, size_t n_channels, const real *x, real *to, const view *v)
+{
+    if (v->channel_step == 1) {
+        for (size_t i = 0; i < n * n_channels; i++)
+            to[i] = x[i];
+        return;
+    }
+    const size_t by_four = put_fours(n, n_channels, x, to, v->channel_step), rest = by_four ? n / 4 * 4 : 0;
+    for (size_t c = 0; c < n_channels; c++)
+        for (size_t i = c < by_four ? rest : 0; i < n; i++)
+            to[(ptrdiff_t)i + (ptrdiff_t)c * v->channel_step] = x[i * n_channels + c];
+}
+
+static void put_zeros(size_t n, size_t n_channels, real *to, const view *v)
+{
+    if (v->channel_step == 1)
+        memset(to, 0, n * n_channels * sizeof *to);
     else
         for (size_t c = 0; c < n_channels; c++)
-            for (size_t i = 0; i < n; i++)
-                to[(ptrdiff_t)i * position_step + (ptrdiff_t)c * channel_step] = x[i * n_channels + c];
+            memset(to + (ptrdiff_t)c * v->channel_step, 0, n * sizeof *to);
 }
 
-static void put_zeros(size_t n, size_t n_channels, real *to, ptrdiff_t position_step, ptrdiff_t channel_step)
-{
-    for (size_t c = 0; c < n_channels; c++)
-        for (size_t i = 0; i < n; i++)
-            to[(ptrdiff_t)i * position_step + (ptrdiff_t)c * channel_step] = 0;
-}
+/* What a block of outputs reads. */
+typedef struct reader {
+    const field *from;
+    ptrdiff_t    first[3];
+    size_t       count[3]; /* positions, from first on */
+    int          copied;   /* in is a copy, lines of which must be filled before they are read */
+    view         in;
+} reader;
 
-/* Copies count[] positions from first[] on, and says where they are. */
-static view copy_block(const field *from, const ptrdiff_t first[3], const size_t count[3], int planar, real *to)
+/* The inputs of a block: in the field where all of them lie in it, else in a copy; planar: channels apart, always a copy. */
+static reader reader_of(const field *from, const ptrdiff_t first[3], const size_t count[3], int planar, real *copy)
 {
-    const size_t n_channels = from->n_channels, line = count[2];
-    view         v          = {to, {0, 0, 1}, planar ? (ptrdiff_t)(count[0] * count[1] * count[2]) : 1};
-    v.step[2]               = planar ? 1 : (ptrdiff_t)n_channels;
-    v.step[1]               = v.step[2] * (ptrdiff_t)count[2];
-    v.step[0]               = v.step[1] * (ptrdiff_t)count[1];
-    /* Positions left of the field, in it, and right of it. */
-    const ptrdiff_t size = (ptrdiff_t)from->n[2];
-    const size_t    left = first[2] < 0 ? smaller((size_t)-first[2], line) : 0;
-    const size_t    last = first[2] + (ptrdiff_t)line <= 0 ? 0 : first[2] >= size ? 0 : smaller(line, (size_t)(size - first[2]));
-    const size_t    right = last > left ? last : left;
-    for (size_t d = 0; d < count[0]; d++)
-        for (size_t h = 0; h < count[1]; h++) {
-            const ptrdiff_t at_d = inside(first[0] + (ptrdiff_t)d, from->n[0], from->padding);
-            const ptrdiff_t at_h = inside(first[1] + (ptrdiff_t)h, from->n[1], from->padding);
-            real           *l    = to + (ptrdiff_t)d * v.step[0] + (ptrdiff_t)h * v.step[1];
-            if (at_d < 0 || at_h < 0) {
-                put_zeros(line, n_channels, l, v.step[2], v.channel_step);
-                continue;
-            }
-            const real *x = from->x + ((size_t)at_d * from->n[1] + (size_t)at_h) * from->n[2] * n_channels;
-            for (size_t w = 0; w < line; w++) {
-                if (w == left && right > left) {
-                    put(right - left, n_channels, x + (first[2] + (ptrdiff_t)w) * (ptrdiff_t)n_channels,
-                        l + (ptrdiff_t)w * v.step[2], v.step[2], v.channel_step);
-                    w = right;
-                    if (w == line)
-                        break;
-                }
-                const ptrdiff_t at = inside(first[2] + (ptrdiff_t)w, from->n[2], from->padding);
-                if (at < 0)
-                    put_zeros(1, n_channels, l + (ptrdiff_t)w * v.step[2], v.step[2], v.channel_step);
-                else
-                    put(1, n_channels, x + at * (ptrdiff_t)n_channels, l + (ptrdiff_t)w * v.step[2], v.step[2], v.channel_step);
-            }
-        }
-    return v;
-}
-
-/* The inputs of a block: in the field where all of them lie in it, else in a copy. */
-static view view_block(const field *from, const ptrdiff_t first[3], const size_t count[3], int planar, real *to)
-{
-    int within = !planar;
+    const ptrdiff_t c = (ptrdiff_t)from->n_channels;
+    reader          s = {from, {first[0], first[1], first[2]}, {count[0], count[1], count[2]}, planar, {copy, {0, 0, 0}, 1}};
     for (int i = 0; i < 3; i++)
-        within &= first[i] >= 0 && first[i] + (ptrdiff_t)count[i] <= (ptrdiff_t)from->n[i];
-    if (!within)
-        return copy_block(from, first, count, planar, to);
-    view v = {from->x, {0, 0, (ptrdiff_t)from->n_channels}, 1};
-    v.step[1] = v.step[2] * (ptrdiff_t)from->n[2];
-    v.step[0] = v.step[1] * (ptrdiff_t)from->n[1];
-    for (int i = 0; i < 3; i++)
-        v.x += first[i] * v.step[i];
-    return v;
+        s.copied |= first[i] < 0 || first[i] + (ptrdiff_t)count[i] > (ptrdiff_t)from->n[i];
+    if (planar)
+        s.in.channel_step = (ptrdiff_t)sg_conv_channel_step(count[0] * count[1] * count[2]);
+    s.in.step[2] = planar ? 1 : c;
+    s.in.step[1] = s.in.step[2] * (ptrdiff_t)(s.copied ? count[2] : from->n[2]);
+    s.in.step[0] = s.in.step[1] * (ptrdiff_t)(s.copied ? count[1] : from->n[1]);
+    if (!s.copied)
+        s.in.x = from->x + first[0] * s.in.step[0] + first[1] * s.in.step[1] + first[2] * c;
+    return s;
+}
+
+static void fill_line(const reader *s, size_t d, size_t h, real *to)
+{
+    const field    *from = s->from;
+    const size_t    c = from->n_channels, line = s->count[2];
+    const ptrdiff_t size = (ptrdiff_t)from->n[2], first = s->first[2];
+    const ptrdiff_t at_d = inside(s->first[0] + (ptrdiff_t)d, from->n[0], from->padding);
+    const ptrdiff_t at_h = inside(s->first[1] + (ptrdiff_t)h, from->n[1], from->padding);
+    if (at_d < 0 || at_h < 0) {
+        put_zeros(line, c, to, &s->in);
+        return;
+    }
+    const real *x = from->x + ((size_t)at_d * from->n[1] + (size_t)at_h) * from->n[2] * c;
+    /* Left of the field, in it, and right of it. */
+    const size_t left  = first < 0 ? smaller((size_t)-first, line) : 0;
+    const size_t right = first + (ptrdiff_t)left < size ? smaller(line, (size_t)(size - first)) : left;
+    put(right - left, c, x + (first + (ptrdiff_t)left) * (ptrdiff_t)c, to + (ptrdiff_t)left * s->in.step[2], &s->in);
+    for (size_t w = left ? 0 : right; w < line; w = w + 1 == left ? right : w + 1) {
+        const ptrdiff_t at = inside(first + (ptrdiff_t)w, from->n[2], from->padding);
+        if (at < 0)
+            put_zeros(1, c, to + (ptrdiff_t)w * s->in.step[2], &s->in);
+        else
+            put(1, c, x + at * (ptrdiff_t)c, to + (ptrdiff_t)w * s->in.step[2], &s->in);
+    }
+}
+
+static void fill(const reader *s, size_t d_first, size_t d_last, size_t h_first, size_t h_last)
+{
+    real *copy = (real *)(uintptr_t)s->in.x; /* the caller's scratch, not the field */
+    for (size_t d = d_first; d < d_last && s->copied; d++)
+        for (size_t h = h_first; h < h_last; h++)
+            fill_line(s, d, h, copy + (ptrdiff_t)d * s->in.step[0] + (ptrdiff_t)h * s->in.step[1]);
+}
+
+/* First position that output o of a dimension reads and the one before it did not. */
+static size_t newly_read(size_t output, size_t stride, size_t reach)
+{
+    return output == 0 ? 0 : larger((output - 1) * stride + reach, output * stride);
 }
 
 /* ------------------------------------------------------------------------------------------------------- correlation */
@@ -139,7 +180,8 @@ typedef struct correlation {
 
 /* What of it belongs to one block. */
 typedef struct block {
-    size_t first[3], n[3], count[3];  /* first output, outputs, positions read */
+    size_t first[3], n[3]; /* first output, outputs */
+    reader source;
     view   in;
 } block;
 
@@ -192,6 +234,11 @@ static void block_by_units(const correlation *c, const block *b)
                     const size_t unit = g * c->group_units + column;
                     real        *line = c->to + (ptrdiff_t)(b->first[0] + d) * c->to_step[0] +
                                  (ptrdiff_t)(b->first[1] + h) * c->to_step[1] + (ptrdiff_t)b->first[2] * c->to_step[2];
+                    if (unit == 0) { /* copies are made line by line between sums, while the memory fetches the next one */
+                        const size_t e_0 = extent(c, 0), e_1 = extent(c, 1);
+                        fill(&b->source, newly_read(d, c->stride[0], e_0), d * c->stride[0] + e_0, newly_read(h, c->stride[1], e_1),
+                             h * c->stride[1] + e_1);
+                    }
                     nest.n_cols = smaller(most, c->group_units - column);
                     nest.a      = b->in.x + (ptrdiff_t)(d * c->stride[0]) * b->in.step[0] +
                              (ptrdiff_t)(h * c->stride[1]) * b->in.step[1] + (ptrdiff_t)(g * c->group_channels);
@@ -216,11 +263,14 @@ static void block_by_field(const correlation *c, const block *b, real *narrow)
     for (int i = 0; i < 3; i++)
         nest.b_step[i] = (ptrdiff_t)c->tap_step[i] * b->in.step[i];
     nest.n_rows = c->group_units;
-    nest.n_cols = (b->n[1] - 1) * b->count[2] + b->n[2];
+    const size_t line_count = b->source.count[1], line_length = b->source.count[2];
+    nest.n_cols = (b->n[1] - 1) * line_length + b->n[2];
     nest.c      = narrow;
     nest.c_row  = (ptrdiff_t)nest.n_cols;
     for (size_t g = 0; g < c->groups; g++)
         for (size_t d = 0; d < b->n[0]; d++) {
+            if (g == 0)
+                fill(&b->source, newly_read(d, c->stride[0], extent(c, 0)), d * c->stride[0] + extent(c, 0), 0, line_count);
             nest.a = c->weight + (ptrdiff_t)g * c->weight_group;
             nest.b = b->in.x + (ptrdiff_t)(d * c->stride[0]) * b->in.step[0] + (ptrdiff_t)(g * c->group_channels) * nest.b_k;
             if (c->bias)
@@ -229,7 +279,7 @@ static void block_by_field(const correlation *c, const block *b, real *narrow)
             for (size_t h = 0; h < b->n[1]; h++) {
                 real *line = c->to + (ptrdiff_t)(b->first[0] + d) * c->to_step[0] +
                              (ptrdiff_t)(b->first[1] + h) * c->to_step[1] + (ptrdiff_t)b->first[2] * c->to_step[2];
-                const real *sum = narrow + h * b->count[2];
+                const real *sum = narrow + h * line_length;
                 for (size_t w = 0; w < b->n[2]; w++) {
                     real *to = line + (ptrdiff_t)w * c->to_step[2] + g * c->group_units;
                     for (size_t u = 0; u < c->group_units; u++)
@@ -262,12 +312,14 @@ static void correlate(const correlation *c, real *copy, real *narrow)
             for (size_t w = 0; w < c->n[2]; w += most.n[2]) {
                 block     b = {.first = {d, h, w}};
                 ptrdiff_t first[3];
+                size_t    count[3];
                 for (int i = 0; i < 3; i++) {
-                    b.n[i]     = smaller(most.n[i], c->n[i] - b.first[i]);
-                    b.count[i] = (b.n[i] - 1) * c->stride[i] + extents[i];
-                    first[i]   = c->first[i] + (ptrdiff_t)(b.first[i] * c->stride[i]);
+                    b.n[i]   = smaller(most.n[i], c->n[i] - b.first[i]);
+                    count[i] = (b.n[i] - 1) * c->stride[i] + extents[i];
+                    first[i] = c->first[i] + (ptrdiff_t)(b.first[i] * c->stride[i]);
                 }
-                b.in = view_block(&c->from, first, b.count, planar, copy);
+                b.source = reader_of(&c->from, first, count, planar, copy);
+                b.in     = b.source.in;
                 if (planar)
                     block_by_field(c, &b, narrow);
                 else
@@ -323,7 +375,9 @@ static void weight_gradient(const sg_conv *conv, const real *x, const real *d_y,
                     count[i] = (here[i] - 1) * stride[i] + reach[i];
                     first[i] = (ptrdiff_t)(begin[i] * stride[i]) - (ptrdiff_t)dim[i].before;
                 }
-                const view  in = view_block(&from, first, count, 0, scratch->copy);
+                const reader source = reader_of(&from, first, count, 0, scratch->copy);
+                const view   in     = source.in;
+                fill(&source, 0, count[0], 0, count[1]);
                 const real *d_first = d_y + ((d * n[1] + h) * n[2] + w) * units;
                 sg_nest     nest = {.n = {1, here[0], here[1]}, .n_k = here[2], .start = &zero};
                 const ptrdiff_t x_step[4] = {0, (ptrdiff_t)stride[0] * in.step[0], (ptrdiff_t)stride[1] * in.step[1],

@@ -129,23 +129,49 @@ SG_NEST_HEIGHTS_1(SG_NEST_DEFINE)
 SG_NEST_HEIGHTS_2(SG_NEST_DEFINE)
 
 typedef void sg_nest_tile(const sg_nest *, const real *, const real *, const real *, real *, size_t);
+/* One or two rows over several panels at once: fewer accumulators do not cover the latency of the multiply-add. */
+#define SG_NEST_WIDE(X) X(1, 8) X(2, 4)
+SG_NEST_WIDE(SG_NEST_DEFINE)
+
 #define SG_NEST_ENTRY(R, V) [R] = {sg_nest_##R##x##V, sg_nest_##R##x##V##_edge},
 static sg_nest_tile *const sg_nest_tiles_1[SG_NEST_MOST_1 + 1][2] = {SG_NEST_HEIGHTS_1(SG_NEST_ENTRY)};
 static sg_nest_tile *const sg_nest_tiles_2[SG_NEST_MOST_2 + 1][2] = {SG_NEST_HEIGHTS_2(SG_NEST_ENTRY)};
 
-static void sg_nest_run(const sg_nest *p)
+static void sg_nest_at(sg_nest_tile *tile, const sg_nest *p, size_t row, size_t column, size_t lanes)
 {
-    for (size_t column = 0; column < p->n_cols; column += SG_PANEL) {
+    tile(p, p->a + (ptrdiff_t)row * p->a_row, p->b + column, p->start + (ptrdiff_t)row * p->start_row + (ptrdiff_t)column * p->start_col,
+         p->c + (ptrdiff_t)row * p->c_row + column, lanes);
+}
+
+/* Columns column .. of all rows, in tiles of two vectors or of one. */
+static void sg_nest_columns(const sg_nest *p, size_t column)
+{
+    const size_t n_rows = p->n_rows;
+    for (; column < p->n_cols; column += SG_PANEL) {
         const size_t left = p->n_cols - column, two = left > VL, lanes = left >= SG_PANEL ? VL : two ? left - VL : left;
-        const size_t most = two ? SG_NEST_MOST_2 : SG_NEST_MOST_1, n_tiles = (p->n_rows + most - 1) / most;
+        const size_t most = two ? SG_NEST_MOST_2 : SG_NEST_MOST_1, n_tiles = (n_rows + most - 1) / most;
         sg_nest_tile *const(*tiles)[2] = two ? sg_nest_tiles_2 : sg_nest_tiles_1;
         for (size_t t = 0; t < n_tiles; t++) {
-            const size_t row = t * p->n_rows / n_tiles, height = (t + 1) * p->n_rows / n_tiles - row;
-            tiles[height][lanes != VL](p, p->a + (ptrdiff_t)row * p->a_row, p->b + column,
-                                       p->start + (ptrdiff_t)row * p->start_row + (ptrdiff_t)column * p->start_col,
-                                       p->c + (ptrdiff_t)row * p->c_row + column, lanes);
+            const size_t row = t * n_rows / n_tiles, height = (t + 1) * n_rows / n_tiles - row;
+            sg_nest_at(tiles[height][lanes != VL], p, row, column, lanes);
         }
     }
+}
+
+static void sg_nest_run(const sg_nest *p)
+{
+    size_t column = 0;
+    if (p->n_rows <= 2) {
+        const size_t wide = p->n_rows == 1 ? 8 : 4;
+        for (; p->n_cols - column > (wide - 1) * VL; column += wide * VL) {
+            const size_t left = p->n_cols - column, lanes = left >= wide * VL ? VL : left - (wide - 1) * VL;
+            sg_nest_at(p->n_rows == 1 ? lanes == VL ? sg_nest_1x8 : sg_nest_1x8_edge : lanes == VL ? sg_nest_2x4 : sg_nest_2x4_edge, p,
+                       0, column, lanes);
+            if (left <= wide * VL)
+                return;
+        }
+    }
+    sg_nest_columns(p, column);
 }
 
 #endif
