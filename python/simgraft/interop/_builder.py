@@ -6,12 +6,15 @@ shape (H, W, C); transpositions, squeezed axes and the order of flattened images
 a ``permute`` layer is placed only where the order of the elements matters.
 """
 
+import logging
 import math
 
 import numpy as np
 
 from simgraft import _core
 from simgraft.nn.network import Network
+
+logger = logging.getLogger("simgraft")
 
 BATCH = 1099511627791  # stands for the number of rows in foreign shapes; no axis is as long
 
@@ -255,6 +258,12 @@ class Builder:
         if isinstance(t, Flat) and t._node is None:
             return Flat(self, self.activation(t.inner, name, parameter))
         return self.layer(t, "activation", attributes)
+
+    def exp(self, t):
+        """e to the power of every element."""
+        if isinstance(t, Flat) and t._node is None:
+            return Flat(self, self.exp(t.inner))
+        return self.layer(t, "positive", {"function": "exp"})
 
     def dense(self, t, weight, bias=None):
         """t @ weight + bias over the last foreign axis; weight (n_in, n_out)."""
@@ -593,7 +602,12 @@ class Builder:
         return assemble(self.inputs, output, self.dtype)
 
     def _output(self, t):
-        return t.node
+        """Node of t in foreign order; where inputs were turned to channels last, fields stay so."""
+        own = [a for a in t.axes[1:] if a is not None and t.shape[a] != 1]
+        others = [a for a in range(len(t.shape)) if a != t.rows]
+        if own == sorted(own) or (self.last and list(t.axes[1:]) == others[1:] + others[:1]):
+            return t.node
+        return self.arranged(t, others)
 
 
 def _sorted(inputs, output):
@@ -667,19 +681,26 @@ def assemble(inputs, output, dtype):
     return Network(listed, flat)
 
 
-def best(build, has_images):
-    """The network of build(last) -> (network, n_permute) that permutes axes less often; last: see :class:`Builder`."""
+def best(build, has_images, channels_last=None):
+    """The network of build(last) -> (network, n_permute) that permutes axes less often; last: see :class:`Builder`.
+
+    channels_last: one of the two by the caller's wish.
+    """
+    choices = (False, True) if has_images else (False,)
     found, problem = None, None
-    for last in (False, True) if has_images else (False,):
+    for last in choices if channels_last is None else (bool(channels_last),):
         try:
             network, n_permute = build(last)
         except UnsupportedError as error:
             problem = problem or error
             continue
         if found is None or n_permute < found[1]:
-            found = network, n_permute
+            found = network, n_permute, last
         if n_permute == 0:
             break
     if found is None:
         raise problem
+    if found[2] and has_images:
+        shapes = [n["shape"] for n in found[0]._graph.nodes() if n["op"] == "input"]
+        logger.info("channels moved to the end: the rows of the network have shape %s", ", ".join(map(str, shapes)))
     return found[0]

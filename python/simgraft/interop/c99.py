@@ -1151,3 +1151,65 @@ def _recurrent(g, node, inputs, y):
     arrays = ", ".join(g.array(f"{k}_{node['number']}", node["values"][k]) for k in names)
     whole = int(a["output"] == "sequence")
     return [f"{function}({steps}, {c}, {n}, {a['reverse']}, {whole}, {inputs[0]}, {arrays}, {y}, {g.scratch(work)});"]
+
+
+# ------------------------------------------------------------------------------------------------------- constraints
+
+
+@_layer("positive")
+def _positive(g, node, inputs, y):
+    a, n = node["attributes"], math.prod(node["shape"])
+    if a["function"] == "exp":
+        function = g.f("exp")
+    else:
+        function = g.activation({"activation": a["function"]})
+    floor = f" + {g.n(a['floor'])}" if a["floor"] else ""
+    return [f"for (i = 0; i < {n}; i++)", f"    {y}[i] = {function}({inputs[0]}[i]){floor};"]
+
+
+@_layer("bound")
+def _bound(g, node, inputs, y):
+    n, size, low, high = node["shape"][-1], math.prod(node["shape"]), node["values"]["low"], node["values"]["high"]
+    sigmoid = g.activation({"activation": "sigmoid"})
+    low, width = g.array(f"low_{node['number']}", low), g.array(f"width_{node['number']}", high - low)
+    at = "i" if n == size else f"i % {n}"
+    return [f"for (i = 0; i < {size}; i++)", f"    {y}[i] = {low}[{at}] + {width}[{at}] * {sigmoid}({inputs[0]}[i]);"]
+
+
+@_layer("simplex")
+def _simplex(g, node, inputs, y):
+    n, size = node["shape"][-1], math.prod(node["shape"])
+    total = g.n(node["attributes"]["total"]) + (f" * {inputs[1]}[i / {n}]" if len(inputs) == 2 else "")
+    return [*_softmax(g, node, inputs[:1], y), f"for (i = 0; i < {size}; i++)", f"    {y}[i] *= {total};"]
+
+
+@_layer("conserve")
+def _conserve(g, node, inputs, y):
+    function = g.function("conserve", """
+        /* y = x + correction' (constant + right z - matrix x) for n rows of m numbers, l constraints; z (n, nz) */
+        static void NAME_conserve(int n, int m, int l, int nz, const REAL *x, const REAL *z, const REAL *matrix, const REAL *correction,
+                                  const REAL *constant, const REAL *right, REAL *y)
+        {
+            int r, k, j;
+            for (r = 0; r < n; r++, x += m, y += m) {
+                for (j = 0; j < m; j++)
+                    y[j] = x[j];
+                for (k = 0; k < l; k++) {
+                    REAL rest = constant[k];
+                    for (j = 0; j < nz; j++)
+                        rest += right[k * nz + j] * z[r * nz + j];
+                    for (j = 0; j < m; j++)
+                        rest -= matrix[k * m + j] * x[j];
+                    for (j = 0; j < m; j++)
+                        y[j] += correction[k * m + j] * rest;
+                }
+            }
+        }
+        """)
+    m, number, values = node["shape"][-1], node["number"], node["values"]
+    n = math.prod(node["shape"]) // m
+    matrix, correction, constant = (g.array(f"{k}_{number}", values[k]) for k in ("matrix", "correction", "constant"))
+    z, right, nz = "0", "0", 0
+    if len(inputs) == 2:
+        z, right, nz = inputs[1], g.array(f"right_{number}", values["right"]), values["right"].shape[1]
+    return [f"{function}({n}, {m}, {len(values['constant'])}, {nz}, {inputs[0]}, {z}, {matrix}, {correction}, {constant}, {right}, {y});"]

@@ -302,8 +302,10 @@ def _activate(b, t, activation):
         return t
     if activation == "softmax":
         return b.softmax(t, -1)
+    if activation == "exponential":
+        return b.exp(t)
     if activation not in _ACTIVATIONS:
-        raise UnsupportedError(f"activation {activation!r}; supported are {', '.join(sorted(_ACTIVATIONS))}, softmax")
+        raise UnsupportedError(f"activation {activation!r}; supported are {', '.join(sorted(_ACTIVATIONS))}, exponential, softmax")
     return b.activation(t, *_ACTIVATIONS[activation])
 
 
@@ -331,7 +333,7 @@ def _dense(b, t, c, w):
 
 @_layer("Activation")
 def _activation(b, t, c, w):
-    """linear, relu, leaky_relu, elu, softsign, tanh, sigmoid, silu, gelu, softplus, softmax"""
+    """linear, relu, leaky_relu, elu, softsign, tanh, sigmoid, silu, gelu, softplus, exponential, softmax"""
     return _activate(b, t, c["activation"])
 
 

@@ -615,3 +615,51 @@ def _recurrent(g, node, shape, inputs):
     if a["output"] == "last":
         return _Value(shape, g.node("Squeeze", last, g.integers(0)))
     return _Value(shape, g.node("Transpose", g.node("Squeeze", y, g.integers(1)), perm=[1, 0, 2]))
+
+
+# --------------------------------------------------------------------------------------------------- constraints
+
+
+def _column(g, value, rank):
+    """A value with one number for all channels, whose last dimension may be left out, as (..., 1)."""
+    x = g.last(value)
+    return x if len(value.shape) == rank else g.node("Unsqueeze", x, g.integers(-1))
+
+
+@_layer("positive")
+def _positive(g, node, shape, inputs):
+    op = {"softplus": "Softplus", "exp": "Exp", "relu": "Relu"}[node["attributes"]["function"]]
+    floor = node["attributes"]["floor"]
+
+    def place(x):
+        y = g.node(op, x)
+        return g.node("Add", y, _number(g, floor)) if floor else y
+
+    return g.elementwise(inputs[0], place)
+
+
+@_layer("bound")
+def _bound(g, node, shape, inputs):
+    low, high = (node["values"][k] for k in ("low", "high"))
+    y = g.node("Mul", g.node("Sigmoid", g.last(inputs[0])), g.constant(high - low, "width"))
+    return _Value(shape, g.node("Add", y, g.constant(low, "low")))
+
+
+@_layer("simplex")
+def _simplex(g, node, shape, inputs):
+    y = g.node("Softmax", g.last(inputs[0]), axis=-1)
+    if node["attributes"]["total"] != 1:
+        y = g.node("Mul", y, _number(g, node["attributes"]["total"]))
+    if len(inputs) == 2:
+        y = g.node("Mul", y, _column(g, inputs[1], len(shape)))
+    return _Value(shape, y)
+
+
+@_layer("conserve")
+def _conserve(g, node, shape, inputs):
+    values, x = node["values"], g.last(inputs[0])
+    rest = g.node("Add", g.node("MatMul", x, g.constant(-values["matrix"].T, "matrix")), g.constant(values["constant"], "constant"))
+    if len(inputs) == 2:
+        z = g.last(inputs[1]) if len(inputs[1].shape) == len(shape) else _column(g, inputs[1], len(shape))
+        rest = g.node("Add", rest, g.node("MatMul", z, g.constant(values["right"].T, "right")))
+    return _Value(shape, g.node("Add", x, g.node("MatMul", rest, g.constant(values["correction"], "correction"))))

@@ -14,7 +14,7 @@ OPSETS = (9, 26)
 _GELU_PARTS = 1e-3  # relative: constants of an exported Gelu are rounded to float
 
 
-def from_onnx(source, *, outputs=None):
+def from_onnx(source, *, outputs=None, channels_last=None):
     """Network of an ONNX model.
 
     Parameters
@@ -22,6 +22,10 @@ def from_onnx(source, *, outputs=None):
     source : path-like, bytes or onnx.ModelProto
     outputs : list of str, optional
         Which results of the graph the network gives, side by side in its output row; default: all.
+    channels_last : bool, optional
+        Whether inputs and outputs (N, C, ...) of rank 3 and more become rows of shape (..., C). Default: where it
+        saves permutations, which is wherever they belong to a convolution; the shapes of the input layers, in
+        ``network.summary()``, tell.
 
     Returns
     -------
@@ -42,7 +46,7 @@ def from_onnx(source, *, outputs=None):
     -----
     Rows are samples: every input has the number of rows as an axis (the first one, or wherever the recurrent
     operators of ONNX have it). Inputs and outputs lie side by side in rows, each flattened; an input that no output depends on is
-    left out. Images (N, C, H, W) become rows of shape (H, W, C), channels last. A flattened image keeps the order ONNX gives it.
+    left out. Images (N, C, H, W) become rows of shape (H, W, C), see ``channels_last``. A flattened image keeps the order ONNX gives it.
 
     Examples
     --------
@@ -54,7 +58,7 @@ def from_onnx(source, *, outputs=None):
     """
     model = _read(source)
     importer = _Importer(model, outputs)
-    return best(importer.build, importer.has_images)
+    return best(importer.build, importer.has_images, channels_last)
 
 
 def supported_operators():
@@ -473,6 +477,12 @@ _function("Tanh", "tanh")
 _function("Sigmoid", "sigmoid")
 _function("Softplus", "softplus")
 _function("HardSwish", "hard_swish")
+
+
+@_operator("Exp", needs=["positive"])
+def _exp(g, node, x):
+    """any"""
+    return g.b.exp(x)
 
 
 @_operator("Swish")

@@ -306,7 +306,7 @@ def _place(b, x, name, settings):
 # ----------------------------------------------------------------------------------------------------- from_torch
 
 
-def from_torch(module, shape):
+def from_torch(module, shape, *, channels_last=None):
     """Network of a PyTorch module.
 
     Parameters
@@ -317,12 +317,16 @@ def from_torch(module, shape):
     shape : int, tuple of int or list of them
         Of one row of each input, as PyTorch has it without the batch axis: 7, (3, 32, 32) for channels first,
         (steps, channels) for sequences.
+    channels_last : bool, optional
+        Whether inputs and outputs (C, ...) of rank 2 and more become rows of shape (..., C). Default: where it
+        saves permutations, which is wherever they belong to a convolution; the shapes of the input layers, in
+        ``network.summary()``, tell.
 
     Returns
     -------
     Network
         In the precision of the module's parameters, with the numbers the module has in evaluation (``module.eval()``).
-        Rows are flattened; images (channels, H, W) become rows of shape (H, W, C), channels last.
+        Rows are flattened.
 
     Raises
     ------
@@ -363,13 +367,12 @@ def from_torch(module, shape):
     finally:
         module.train(was)
     tracer = _Tracer(torch, module, graph, shapes, dtype)
-    return best(tracer.build, any(len(s) >= 2 for s in shapes))
+    return best(tracer.build, any(len(s) >= 2 for s in shapes), channels_last)
 
 
 def _shapes(shape):
-    if isinstance(shape, (int, np.integer)):
-        shape = (shape,)
-    shapes = [(s,) if isinstance(s, (int, np.integer)) else tuple(s) for s in shape] if isinstance(shape, list) else [tuple(shape)]
+    listed = shape if isinstance(shape, list) else [shape]
+    shapes = [(s,) if isinstance(s, (int, np.integer)) else tuple(s) for s in listed]
     for s in shapes:
         if not s or any(not isinstance(n, (int, np.integer)) or n < 1 for n in s):
             raise ValueError(f"shape: expected positive integers, got {shape!r}")
@@ -596,7 +599,7 @@ def _of_module(kind, **renamed):
 
 FUNCTIONS = {
     **{name: (lambda b, x, y, name=name, **_: _arithmetic(b, x, y, name)) for name in ("add", "sub", "mul", "div")},
-    "neg": lambda b, x: b.affine(x, scale=-1),
+    "neg": lambda b, x: b.affine(x, scale=-1), "exp": lambda b, x: b.exp(x),
     "relu": _of_module("ReLU"), "leaky_relu": _of_module("LeakyReLU"), "elu": _of_module("ELU"),
     "softsign": _of_module("Softsign"), "tanh": _of_module("Tanh"), "sigmoid": _of_module("Sigmoid"), "silu": _of_module("SiLU"),
     "hardswish": _of_module("Hardswish"), "gelu": _of_module("GELU"), "softplus": _of_module("Softplus"),
