@@ -67,7 +67,7 @@ SG_INLINE void ahead_columns(const target *t, size_t row, size_t column, size_t 
 }
 
 /* Activations of a few instructions are applied in registers; the others in a pass over the block while it is in L1. */
-#define FUSED_ACTIVATIONS(X) X(linear) X(relu) X(leaky_relu) X(softsign)
+#define FUSED_ACTIVATIONS(X) X(linear) X(relu) X(leaky_relu) X(softsign) X(tanh)
 
 #define X(kind)                                                                                 \
     SG_INLINE void end_##kind(const target *t, size_t row, size_t column, vr sum, size_t n)     \

@@ -25,6 +25,7 @@ BOUND = {
     "cos": 1.6,
     "erf": 1.1,
 }
+FLOAT = {"tanh": 2.6}  # expm1 and the sum below it, half an ulp each in the binade below the quotient, and the quotient 0.5
 NO_FMA = {"sin": 2.6, "cos": 2.6}  # each step of the argument reduction rounds
 
 
@@ -38,7 +39,9 @@ def _default_isa():
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("name", REFERENCE)
 def test_error_stays_below_bound(name, dtype, isa):
-    bound = BOUND[name] if isa in ("v3", "v4") else NO_FMA.get(name, BOUND[name])
+    bound = FLOAT.get(name, BOUND[name]) if dtype is np.float32 else BOUND[name]
+    if isa not in ("v3", "v4"):
+        bound = NO_FMA.get(name, bound)
     error, where = worst(name, dtype, 20_000 if name != "erf" else 400, isa, seed=7)
     assert error <= bound, f"{error} ulp at {where!r}"
 
