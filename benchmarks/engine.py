@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.engine_conv import convolution
 from benchmarks.engine_recurrent import recurrent
 from benchmarks.runner import Row, measure
 from simgraft import _core, nn
@@ -189,7 +190,7 @@ def training():
 
 
 # Each yields rows; add a comparison by adding a function.
-SECTIONS = (inference, training, recurrent)
+SECTIONS = (inference, training, convolution, recurrent)
 
 
 def run():
