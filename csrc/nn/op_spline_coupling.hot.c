@@ -170,20 +170,24 @@ SG_INLINE vr derivative(const point *p)
     return vr_mul(vr_mul(r, r), p->curve);
 }
 
+/* Rounded knots may leave a point just outside its bin. */
 SG_INLINE vr unit_interval(vr xi) { return vr_min(vr_set1(1), vr_max(vr_zero(), xi)); }
 
-/* The root of eq. 6 in [0, 1], in the form that loses nothing to cancellation. */
+/* The root of eq. 6, a xi^2 + b xi + c = 0, in [0, 1]. With half = b / 2, up = y - y0 and e = half + c the
+ * discriminant is e^2 + s^2 up (h - up): no cancellation, never negative. Of the two forms of the root the one
+ * that adds is taken. */
 static vr solve(const bin *b, vr y)
 {
     const vr s = vr_div(b->h, b->w), q = vr_sub(vr_add(b->d0, b->d1), vr_add(s, s));
     const vr up   = vr_min(b->h, vr_max(vr_zero(), vr_sub(y, b->y0)));
+    const vr half = vr_mul(vr_set1(R(0.5)), vr_fnma(up, q, vr_mul(b->h, b->d0)));
     const vr a    = vr_fma(up, q, vr_mul(b->h, vr_sub(s, b->d0)));
-    const vr half = vr_mul(vr_set1(R(0.5)), vr_fnma(up, q, vr_mul(b->h, b->d0))); /* b / 2 */
-    const vr c    = vr_mul(s, up);                                                /* -c    */
-    const vr root = vr_sqrt(vr_max(vr_zero(), vr_fma(half, half, vr_mul(a, c))));
+    const vr less = vr_mul(s, up); /* -c */
+    const vr e    = vr_sub(half, less);
+    const vr root = vr_sqrt(vr_fma(e, e, vr_mul(vr_mul(s, s), vr_mul(up, vr_sub(b->h, up)))));
     const vm plus = vr_le(vr_zero(), half);
     return unit_interval(
-        vr_div(vr_select(plus, c, vr_sub(root, half)), vr_select(plus, vr_add(half, root), a)));
+        vr_div(vr_select(plus, less, vr_sub(root, half)), vr_select(plus, vr_add(half, root), a)));
 }
 
 static point find_point(const sizes *z, const bin *b, vr at)

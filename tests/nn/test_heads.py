@@ -428,6 +428,28 @@ def test_inverse_is_as_exact_as_the_slope_allows(name, dtype):
     assert (abs(back.astype(np.float64) - x) <= 20 * scale).all()
 
 
+@PRECISIONS
+def test_a_flat_piece_with_a_steep_end_is_inverted_to_rounding(dtype):
+    """The textbook root of eq. 6 loses a factor of steep / flat = 1e4 to cancellation just below the knot."""
+    raw = np.array([5.0, -5, -5, 5, 20])  # a bin almost as wide as the box, of height 0.006, that ends with slope 20.5
+    knot = -3 + 6 * (1e-3 + 0.998 * softmax(raw[:2])[0])
+    x = (knot - 10.0 ** -np.arange(2, 6))[:, None].astype(dtype)
+    conditioner = np.tile(raw, (4, 1)).astype(dtype)
+    y, log = couple("spline_coupling", x, conditioner, "forward", bins=2)
+    back, _ = couple("spline_coupling", y, conditioner, "inverse", bins=2)
+    # x and y are off by eps of the box; slopes here are between 1e-4 and 20.
+    scale = np.finfo(dtype).eps * 3 * (1 + 1 / np.exp(log.astype(np.float64)))
+    assert (abs(back[:, 0].astype(np.float64) - x[:, 0]) <= 4 * scale).all()
+
+
+@PRECISIONS
+@pytest.mark.parametrize("spread", (1.0, 30.0))
+def test_inverse_of_any_spline_is_finite(spread, dtype):
+    x, conditioner = problem("spline_coupling", spread=spread, n_rows=20000, n=1, dtype=dtype)
+    y, log = couple("spline_coupling", x, conditioner, "inverse")
+    assert np.isfinite(y).all() and np.isfinite(log).all() and (abs(y[abs(x) < 3]) <= 3).all()
+
+
 @pytest.mark.parametrize("direction", ("forward", "inverse"))
 @each_coupling
 def test_log_determinant_is_that_of_the_numerical_jacobian(name, direction):
