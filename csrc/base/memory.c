@@ -26,7 +26,7 @@ void sg_allocator_set(const sg_allocator *allocator)
 
 static atomic_long   calls_left = -1;  /* -1: never fail */
 static atomic_int    stay_failed;
-static atomic_size_t calls_made;
+static atomic_size_t calls_made, blocks;
 
 size_t sg_memory_fail_after(long n, int keep_failing)
 {
@@ -54,7 +54,10 @@ void *sg_alloc(size_t bytes)
 {
     if (must_fail() || bytes > SIZE_MAX - SG_ALIGNMENT)
         return NULL;
-    return current.allocate(bytes, current.context);
+    void *block = current.allocate(bytes, current.context);
+    if (block)
+        atomic_fetch_add_explicit(&blocks, 1, memory_order_relaxed);
+    return block;
 }
 
 void *sg_calloc(size_t count, size_t size)
@@ -68,9 +71,13 @@ void *sg_calloc(size_t count, size_t size)
 
 void sg_free(void *block)
 {
-    if (block)
-        current.release(block, current.context);
+    if (!block)
+        return;
+    atomic_fetch_sub_explicit(&blocks, 1, memory_order_relaxed);
+    current.release(block, current.context);
 }
+
+size_t sg_memory_blocks(void) { return atomic_load(&blocks); }
 
 sg_status sg_alloc_array(void *pointer_to_pointer, size_t count, size_t size, const char *what, sg_error *error)
 {

@@ -31,6 +31,9 @@ sg_status sg_alloc_array(void *pointer_to_pointer, size_t count, size_t size, co
  * restores normal service. For tests. Returns the number of allocations asked for since the last call. */
 size_t sg_memory_fail_after(long n, int keep_failing);
 
+/* Blocks that have not been released yet, in the whole process. For tests: what fails must leave none behind. */
+size_t sg_memory_blocks(void);
+
 /* a * b, or SIZE_MAX when that overflows: sizes read from files are multiplied with this before any allocation. */
 size_t sg_size_mul(size_t a, size_t b);
 

@@ -63,6 +63,12 @@ static PyObject *memory_fail_after(PyObject *self, PyObject *arguments)
     return PyLong_FromSize_t(sg_memory_fail_after(n, keep_failing));
 }
 
+static PyObject *memory_blocks(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    return PyLong_FromSize_t(sg_memory_blocks());
+}
+
 static PyObject *threads_resolve(PyObject *self, PyObject *arguments)
 {
     (void)self;
@@ -255,6 +261,7 @@ static PyMethodDef methods[] = {
     {"isa_set", isa_set, METH_O, "isa_set(name)\n\nSwitch the instruction set: portable, v2, v3, v4 or auto."},
     {"memory_fail_after", memory_fail_after, METH_VARARGS,
      "memory_fail_after(n, keep_failing=False) -> int\n\nFail the n-th allocation from now; for tests."},
+    {"memory_blocks", memory_blocks, METH_NOARGS, "memory_blocks() -> int\n\nBlocks of the core not released yet; for tests."},
     {"threads_resolve", threads_resolve, METH_VARARGS, "threads_resolve(num_threads, n_blocks) -> int"},
     {"library_versions", library_versions, METH_NOARGS, "library_versions() -> dict of the libraries linked in"},
     {"vmath", vmath, METH_VARARGS,

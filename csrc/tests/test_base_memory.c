@@ -83,8 +83,23 @@ static void allocator_can_be_replaced(void)
     CHECK(live == 0);
 }
 
+static void blocks_are_counted_until_they_are_released(void)
+{
+    size_t before = sg_memory_blocks();
+    void  *a = sg_alloc(8), *b = sg_calloc(2, 2);
+    CHECK(sg_memory_blocks() == before + 2);
+    sg_memory_fail_after(0, 0);
+    CHECK(sg_alloc(8) == NULL && sg_memory_blocks() == before + 2);
+    sg_free(a);
+    sg_free(NULL);
+    CHECK(sg_memory_blocks() == before + 1);
+    sg_free(b);
+    CHECK(sg_memory_blocks() == before);
+}
+
 int main(void)
 {
+    blocks_are_counted_until_they_are_released();
     blocks_are_aligned_and_cleared_when_asked();
     sizes_that_overflow_are_refused();
     nth_allocation_fails_once();
