@@ -27,10 +27,11 @@ static sg_status batch_norm_rule(sg_op_site *site, sg_error *error)
 
 const sg_op sg_op_entry_batch_norm = {
     .name = "batch_norm",
-    .doc  = "(x - mean) / sqrt(variance + epsilon) * scale + shift per channel (last dimension); parameters scale, shift and the running "
-            "statistics mean and variance, (channels) each. In training mean and variance are those of the batch over rows and "
-            "positions, and the running statistics move towards them by momentum (of the variance of n - 1, as in PyTorch). "
-            "Ioffe & Szegedy 2015, arXiv:1502.03167.",
+    .doc  = "(x - mean) / sqrt(variance + epsilon) * scale + shift per channel (last dimension); parameters "
+            "scale, shift and the running statistics mean and variance, (channels) each. In training mean "
+            "and variance are those of the batch over rows and positions, and the running statistics move "
+            "towards them by momentum (of the variance of n - 1, as in PyTorch). Ioffe & Szegedy 2015, "
+            "arXiv:1502.03167.",
     .min_inputs    = 1,
     .max_inputs    = 1,
     .n_attributes  = SG_OP_COUNT_OF(batch_norm_attributes),

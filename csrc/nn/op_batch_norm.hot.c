@@ -15,11 +15,11 @@ static sizes sizes_of(const sg_op_call *call)
 {
     const sg_op_site *site = call->site;
     sizes             s    = {.n = site->parameter[0].shape.dim[0], .scale = call->parameters};
-    s.n_positions = call->n_rows * (site->out_size / s.n);
-    s.epsilon     = (real)site->attribute[EPSILON].v[0];
-    s.shift       = s.scale + s.n;
-    s.mean        = s.shift + s.n;
-    s.variance    = s.mean + s.n;
+    s.n_positions          = call->n_rows * (site->out_size / s.n);
+    s.epsilon              = (real)site->attribute[EPSILON].v[0];
+    s.shift                = s.scale + s.n;
+    s.mean                 = s.shift + s.n;
+    s.variance             = s.mean + s.n;
     if (call->training && call->saved) { /* those of the batch */
         s.mean     = call->saved;
         s.variance = s.mean + s.n;
@@ -39,25 +39,26 @@ static void prepare(const sg_op_call *call)
     const sizes s = sizes_of(call);
     for (size_t j = 0; j < s.n; j += VL) {
         const size_t m = sg_lanes(s.n - j);
-        sg_lanes_store((real *)call->packed + j, vr_mul(sg_lanes_load(s.scale + j, m), inverse_deviation(&s, j, m)), m);
+        sg_lanes_store((real *)call->packed + j,
+                       vr_mul(sg_lanes_load(s.scale + j, m), inverse_deviation(&s, j, m)), m);
     }
 }
 
-/* Sums over positions of TERM, an expression of the vector `at` elements from the start: four chains at a time, and a new sum every
- * 256 positions, so that round-off grows with the number of those sums. */
+/* Sums over positions of TERM, an expression of the vector `at` elements from the start: four chains at a
+ * time, and a new sum every 256 positions, so that round-off grows with the number of those sums. */
 enum { SUM_BLOCK = 256 };
-#define SUM(result, n_positions, n, j, TERM)                                                    \
-    vr result = vr_zero();                                                                      \
-    for (size_t first = 0; first < (n_positions); first += SUM_BLOCK) {                         \
+#define SUM(result, n_positions, n, j, TERM)                                                         \
+    vr result = vr_zero();                                                                           \
+    for (size_t first = 0; first < (n_positions); first += SUM_BLOCK) {                              \
         const size_t end    = (n_positions) - first < SUM_BLOCK ? (n_positions) : first + SUM_BLOCK; \
-        vr           sum[4] = {vr_zero(), vr_zero(), vr_zero(), vr_zero()};                     \
-        size_t       i      = first;                                                            \
-        for (; i + 4 <= end; i += 4)                                                            \
-            for (size_t k = 0; k < 4; k++)                                                      \
-                sum[k] = TERM(sum[k], (i + k) * (n) + (j));                                     \
-        for (; i < end; i++)                                                                    \
-            sum[0] = TERM(sum[0], i * (n) + (j));                                               \
-        result = vr_add(result, vr_add(vr_add(sum[0], sum[1]), vr_add(sum[2], sum[3])));        \
+        vr           sum[4] = {vr_zero(), vr_zero(), vr_zero(), vr_zero()};                          \
+        size_t       i      = first;                                                                 \
+        for (; i + 4 <= end; i += 4)                                                                 \
+            for (size_t k = 0; k < 4; k++)                                                           \
+                sum[k] = TERM(sum[k], (i + k) * (n) + (j));                                          \
+        for (; i < end; i++)                                                                         \
+            sum[0] = TERM(sum[0], i * (n) + (j));                                                    \
+        result = vr_add(result, vr_add(vr_add(sum[0], sum[1]), vr_add(sum[2], sum[3])));             \
     }
 
 SG_INLINE vr add_square(vr sum, vr d) { return vr_fma(d, d, sum); }
@@ -88,10 +89,10 @@ static void forward(const sg_op_call *call)
     if (call->training)
         observe(&s, x, call->saved);
     for (size_t j = 0; j < s.n; j += VL) {
-        const size_t m      = sg_lanes(s.n - j);
-        const vr     mean   = sg_lanes_load(s.mean + j, m), shift = sg_lanes_load(s.shift + j, m);
-        const vr     factor = call->training ? vr_mul(sg_lanes_load(s.scale + j, m), inverse_deviation(&s, j, m))
-                                             : sg_lanes_load((const real *)call->packed + j, m);
+        const size_t m    = sg_lanes(s.n - j);
+        const vr     mean = sg_lanes_load(s.mean + j, m), shift = sg_lanes_load(s.shift + j, m);
+        const vr factor = call->training ? vr_mul(sg_lanes_load(s.scale + j, m), inverse_deviation(&s, j, m))
+                                         : sg_lanes_load((const real *)call->packed + j, m);
         for (size_t i = 0; i < s.n_positions; i++) {
             const size_t at = i * s.n + j;
             sg_lanes_store(y + at, vr_fma(vr_sub(sg_lanes_load(x + at, m), mean), factor, shift), m);
@@ -106,8 +107,8 @@ static void backward(const sg_op_call *call)
     real       *d_in = call->d_in[0], *d_scale = call->d_parameters;
     const real  count = (real)s.n_positions;
     for (size_t j = 0; j < s.n; j += VL) {
-        const size_t m       = sg_lanes(s.n - j);
-        const vr     mean    = sg_lanes_load(s.mean + j, m), scale = sg_lanes_load(s.scale + j, m);
+        const size_t m    = sg_lanes(s.n - j);
+        const vr     mean = sg_lanes_load(s.mean + j, m), scale = sg_lanes_load(s.scale + j, m);
         const vr     inverse = inverse_deviation(&s, j, m), factor = vr_mul(scale, inverse);
         vr           d_of_scale = vr_zero(), d_of_shift = vr_zero();
         if (d_scale || call->training) {
@@ -122,18 +123,20 @@ static void backward(const sg_op_call *call)
         }
         /* In training mean and variance follow x. */
         const vr by_mean     = call->training ? vr_div(d_of_shift, vr_set1(count)) : vr_zero();
-        const vr by_variance = call->training ? vr_mul(vr_div(d_of_scale, vr_set1(count)), inverse) : vr_zero();
+        const vr by_variance = call->training ? vr_mul(vr_div(d_of_scale, vr_set1(count)), inverse)
+                                              : vr_zero();
         for (size_t i = 0; d_in && i < s.n_positions; i++) {
             const size_t at = i * s.n + j;
             vr           r  = sg_lanes_load(d + at, m);
             if (call->training)
                 r = vr_fnma(vr_sub(sg_lanes_load(x + at, m), mean), by_variance, vr_sub(r, by_mean));
-            sg_lanes_store(d_in + at, vr_fma(r, factor, call->add_in[0] ? sg_lanes_load(d_in + at, m) : vr_zero()), m);
+            sg_lanes_store(d_in + at,
+                           vr_fma(r, factor, call->add_in[0] ? sg_lanes_load(d_in + at, m) : vr_zero()), m);
         }
         if (!d_scale)
             continue;
         /* The running statistics: what was observed in training, else their derivative. */
-        vr d_of_mean = vr_neg(vr_mul(factor, d_of_shift));
+        vr d_of_mean     = vr_neg(vr_mul(factor, d_of_shift));
         vr d_of_variance = vr_mul(vr_mul(vr_set1(R(-0.5)), vr_mul(d_of_scale, factor)), inverse);
         if (call->training) {
             d_of_mean     = mean;
@@ -157,7 +160,9 @@ static void tangent(const sg_op_call *call)
         for (size_t j = 0; j < s.n; j += VL) {
             const size_t m = sg_lanes(s.n - j), at = i * s.n + j;
             sg_lanes_store((real *)call->t_out + at,
-                           vr_mul(sg_lanes_load((const real *)call->t_in[0] + at, m), sg_lanes_load((const real *)call->packed + j, m)), m);
+                           vr_mul(sg_lanes_load((const real *)call->t_in[0] + at, m),
+                                  sg_lanes_load((const real *)call->packed + j, m)),
+                           m);
         }
 }
 

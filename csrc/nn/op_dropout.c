@@ -15,8 +15,9 @@ static sg_status dropout_rule(sg_op_site *site, sg_error *error)
 
 const sg_op sg_op_entry_dropout = {
     .name = "dropout",
-    .doc  = "In training every element is zero with probability rate and x / (1 - rate) otherwise, drawn anew in every step; "
-            "elsewhere x. Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html.",
+    .doc  = "In training every element is zero with probability rate and x / (1 - rate) otherwise, drawn "
+            "anew in every step; elsewhere x. Srivastava et al. 2014, "
+            "https://jmlr.org/papers/v15/srivastava14a.html.",
     .min_inputs    = 1,
     .max_inputs    = 1,
     .n_attributes  = SG_OP_COUNT_OF(dropout_attributes),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Which elements are dropped is drawn again in backward: ten rounds of Philox for four elements cost less than their memory. */
+/* Which elements are dropped is drawn again in backward: ten rounds of Philox for four elements cost less
+ * than their memory. */
 #include "nn/op_linear.h"
 #include "nn/op_random.h"
 
@@ -7,14 +8,15 @@
 
 enum { BLOCKS = 64, WORDS = 4 * BLOCKS }; /* Philox blocks of one round: their words stay in L1 */
 
-/* to = from / (1 - rate) where the word of an element is not below rate 2^32, else 0; added to `to` if add. */
+/* to = from / (1 - rate) where the word of an element is not below rate 2^32, else 0; added if add. */
 static void drop(const sg_op_call *call, const real *from, real *to, int add)
 {
     const size_t   n_row = call->site->out_size, n = call->n_rows * n_row;
-    const double   rate  = call->site->attribute[0].v[0];
-    const real     scale = (real)(1 / (1 - rate));
-    const uint32_t least = (uint32_t)(rate * 0x1p32);
-    const uint64_t stream = sg_op_random_stream(&call->random), first = sg_op_random_first(&call->random, n_row);
+    const double   rate   = call->site->attribute[0].v[0];
+    const real     scale  = (real)(1 / (1 - rate));
+    const uint32_t least  = (uint32_t)(rate * 0x1p32);
+    const uint64_t stream = sg_op_random_stream(&call->random);
+    const uint64_t first  = sg_op_random_first(&call->random, n_row);
     uint32_t       word[WORDS];
     for (size_t done = 0; done < n;) {
         const uint64_t block = (first + done) / 4;
@@ -44,7 +46,10 @@ static void pass_on(const sg_op_call *call, const real *from, real *to, int add)
         to[i] += from[i];
 }
 
-static void forward(const sg_op_call *call) { (call->training ? drop : pass_on)(call, call->in[0], call->out, 0); }
+static void forward(const sg_op_call *call)
+{
+    (call->training ? drop : pass_on)(call, call->in[0], call->out, 0);
+}
 
 static void backward(const sg_op_call *call)
 {

@@ -19,8 +19,9 @@ static sg_status layer_norm_rule(sg_op_site *site, sg_error *error)
 
 const sg_op sg_op_entry_layer_norm = {
     .name = "layer_norm",
-    .doc  = "(x - mean) / sqrt(variance + epsilon) * scale + shift with mean and variance (of n, not n - 1) over the channels (last "
-            "dimension) of every position; scale (channels), shift (channels). Ba et al. 2016, arXiv:1607.06450.",
+    .doc  = "(x - mean) / sqrt(variance + epsilon) * scale + shift with mean and variance (of n, not n - 1) "
+            "over the channels (last dimension) of every position; scale (channels), shift "
+            "(channels). Ba et al. 2016, arXiv:1607.06450.",
     .min_inputs    = 1,
     .max_inputs    = 1,
     .n_attributes  = SG_OP_COUNT_OF(layer_norm_attributes),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Sums over channels are made of 16 partial sums, of channels j, j + 16, ..., added up in one order, so that they have the same bits
- * for any width of vectors. */
+/* Sums over channels are made of 16 partial sums, of channels j, j + 16, ..., added up in one order, so that
+ * they have the same bits for any width of vectors. */
 #include "nn/lanes.h"
 #include "nn/ops.h"
 
@@ -22,15 +22,15 @@ SG_INLINE real total(const stripes *s)
 }
 
 /* A loop over channels: BODY(v, j, m) for the vector of m lanes at channel j, which belongs to part v. */
-#define FOR_CHANNELS(n, BODY)                                   \
-    do {                                                        \
-        size_t j = 0;                                           \
-        for (; j + STRIPES <= (n); j += STRIPES)                \
-            for (int v = 0; v < PER; v++)                       \
-                BODY(v, j + (size_t)v * VL, (size_t)VL);        \
-        for (int v = 0; v < PER; v++, j += VL)                  \
-            if (j < (n))                                        \
-                BODY(v, j, sg_lanes((n) - j));                  \
+#define FOR_CHANNELS(n, BODY)                            \
+    do {                                                 \
+        size_t j = 0;                                    \
+        for (; j + STRIPES <= (n); j += STRIPES)         \
+            for (int v = 0; v < PER; v++)                \
+                BODY(v, j + (size_t)v * VL, (size_t)VL); \
+        for (int v = 0; v < PER; v++, j += VL)           \
+            if (j < (n))                                 \
+                BODY(v, j, sg_lanes((n) - j));           \
     } while (0)
 
 typedef struct sizes {
@@ -43,17 +43,17 @@ static sizes sizes_of(const sg_op_call *call)
 {
     const sg_op_site *site = call->site;
     sizes             s    = {.n = site->parameter[0].shape.dim[0], .scale = call->parameters};
-    s.n_positions = call->n_rows * (site->out_size / s.n);
-    s.epsilon     = (real)site->attribute[0].v[0];
-    s.shift       = s.scale + s.n;
+    s.n_positions          = call->n_rows * (site->out_size / s.n);
+    s.epsilon              = (real)site->attribute[0].v[0];
+    s.shift                = s.scale + s.n;
     return s;
 }
 
 static void forward(const sg_op_call *call)
 {
-    const sizes s     = sizes_of(call);
-    const real *x     = call->in[0];
-    real       *y     = call->out, *saved = call->saved;
+    const sizes s = sizes_of(call);
+    const real *x = call->in[0];
+    real       *y = call->out, *saved = call->saved;
     const real  count = (real)s.n;
     for (size_t i = 0; i < s.n_positions; i++, x += s.n, y += s.n) {
         stripes sum = {0}, squares = {0};
@@ -61,16 +61,21 @@ static void forward(const sg_op_call *call)
         FOR_CHANNELS(s.n, ADD);
 #undef ADD
         const vr mean = vr_set1(total(&sum) / count);
-        /* The differences go through y, because the idle lanes of the last vector must be zero in the second sum. */
-#define DIFFERENCE(v, j, m)                                            \
+        /* The differences go through y, because the idle lanes of the last vector must be zero in the second
+         * sum. */
+#define DIFFERENCE(v, j, m)                                              \
     sg_lanes_store(y + (j), vr_sub(sg_lanes_load(x + (j), m), mean), m); \
-    const vr d      = sg_lanes_load(y + (j), m);                       \
+    const vr d      = sg_lanes_load(y + (j), m);                         \
     squares.part[v] = vr_fma(d, d, squares.part[v])
-#define BLOCK(v, j, m) do { DIFFERENCE(v, j, m); } while (0)
+#define BLOCK(v, j, m)       \
+    do {                     \
+        DIFFERENCE(v, j, m); \
+    } while (0)
         FOR_CHANNELS(s.n, BLOCK);
 #undef BLOCK
 #undef DIFFERENCE
-        const vr variance = vr_set1(total(&squares) / count + s.epsilon), inverse = vr_div(vr_set1(1), vr_sqrt(variance));
+        const vr variance = vr_set1(total(&squares) / count + s.epsilon);
+        const vr inverse  = vr_div(vr_set1(1), vr_sqrt(variance));
         for (size_t j = 0; j < s.n; j += VL) {
             const size_t m = sg_lanes(s.n - j);
             const vr     d = vr_mul(sg_lanes_load(y + j, m), inverse);
@@ -83,20 +88,21 @@ static void forward(const sg_op_call *call)
     }
 }
 
-/* The derivative of the normalised x along d, which is also its transpose: inverse (d - mean of d - xhat mean of xhat d).
- * before and after: factors of d and of the result, or NULL. */
-SG_INLINE void project(size_t n, const real *x, const real *saved, const real *d, const real *before, const real *after, real *to,
-                       int add)
+/* The derivative of the normalised x along d, which is also its transpose: inverse (d - mean of d - xhat mean
+ * of xhat d). before and after: factors of d and of the result, or NULL. */
+SG_INLINE void project(size_t n, const real *x, const real *saved, const real *d, const real *before,
+                       const real *after, real *to, int add)
 {
     const vr mean = vr_set1(saved[0]), inverse = vr_set1(saved[1]);
     stripes  sum = {0}, product = {0};
 #define XHAT(j, m) vr_mul(vr_sub(sg_lanes_load(x + (j), m), mean), inverse)
-#define FACTOR(j, m) (before ? vr_mul(sg_lanes_load(d + (j), m), sg_lanes_load(before + (j), m)) : sg_lanes_load(d + (j), m))
-#define ADD(v, j, m)                                                       \
-    do {                                                                   \
-        const vr f      = FACTOR(j, m); /* zero in idle lanes */           \
-        sum.part[v]     = vr_add(sum.part[v], f);                          \
-        product.part[v] = vr_fma(f, XHAT(j, m), product.part[v]);          \
+#define FACTOR(j, m) \
+    (before ? vr_mul(sg_lanes_load(d + (j), m), sg_lanes_load(before + (j), m)) : sg_lanes_load(d + (j), m))
+#define ADD(v, j, m)                                              \
+    do {                                                          \
+        const vr f      = FACTOR(j, m); /* zero in idle lanes */  \
+        sum.part[v]     = vr_add(sum.part[v], f);                 \
+        product.part[v] = vr_fma(f, XHAT(j, m), product.part[v]); \
     } while (0)
     FOR_CHANNELS(n, ADD);
     const vr m_sum = vr_set1(total(&sum) / (real)n), m_product = vr_set1(total(&product) / (real)n);

@@ -8,7 +8,8 @@ const char *const sg_recurrent_output_names[] = {"sequence", "last", NULL};
 sg_status sg_recurrent_rule(sg_op_site *site, size_t n_gates, sg_error *error)
 {
     if (site->in[0].rank != 2)
-        return sg_fail(error, SG_ERR_SHAPE, "inputs", "expected shape (steps, channels), got %d dimensions", site->in[0].rank);
+        return sg_fail(error, SG_ERR_SHAPE, "inputs", "expected shape (steps, channels), got %d dimensions",
+                       site->in[0].rank);
     const size_t n_steps = site->in[0].dim[0], n_x = site->in[0].dim[1], n_h = sg_op_integer(site, "units");
     site->out = site->in[0];
     if (sg_op_integer(site, "output") == SG_RECURRENT_LAST)

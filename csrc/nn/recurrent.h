@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What the kernels of LSTM and GRU share. For hot files.
  *
- * Rows are taken in blocks through all steps, so that the state and the gates of a step stay in L1. Inside a block data lie step
- * by step: (step, row, channel). The input of a step and the state before it stand side by side,
+ * Rows are taken in blocks through all steps, so that the state and the gates of a step stay in L1. Inside a
+ * block data lie step by step: (step, row, channel). The input of a step and the state before it stand side
+ * by side,
  *
  *     xh  (steps, n_rows, xh_row)   x_t in columns 0 .. n_x-1, h_(t-1) in columns n_x .. n_x+n_h-1,
  *
- * because the parameters begin with the matrix [weight; recurrent] of n_x + n_h rows: one product gives a gate. */
+ * because the parameters begin with the matrix [weight; recurrent] of n_x + n_h rows: one product gives a
+ * gate. */
 #ifndef SG_NN_RECURRENT_H
 #define SG_NN_RECURRENT_H
 
@@ -16,29 +18,35 @@
 #include "nn/ops.h"
 #include "nn/products.h"
 
-enum { SG_RECURRENT_BLOCK = 48 /* rows */, SG_RECURRENT_GROUP = 96 /* rows of one product for the gradient of weights */ };
+enum {
+    SG_RECURRENT_BLOCK = 48 /* rows */,
+    SG_RECURRENT_GROUP = 96 /* rows of one product for the gradient of weights */
+};
 
 typedef struct sg_recurrent {
     size_t n_rows, n_steps, n_x, n_h;
-    size_t xh_row, gate_row, h_row;  /* elements from row to row of xh, gates (four to a unit), states */
+    size_t xh_row, gate_row, h_row; /* elements from row to row of xh, gates (four to a unit), states */
     int    sequence, reverse;
 } sg_recurrent;
 
 SG_INLINE sg_recurrent sg_recurrent_of(const sg_op_call *call)
 {
     const sg_op_site *site = call->site;
-    sg_recurrent      l    = {.n_rows = call->n_rows, .n_steps = site->in[0].dim[0], .n_x = site->in[0].dim[1]};
-    l.n_h      = (size_t)site->attribute[SG_RECURRENT_UNITS].v[0];
-    l.sequence = site->attribute[SG_RECURRENT_OUTPUT].v[0] == SG_RECURRENT_SEQUENCE;
-    l.reverse  = site->attribute[SG_RECURRENT_REVERSE].v[0] != 0;
-    l.xh_row   = sg_recurrent_xh_row(l.n_x, l.n_h);
-    l.gate_row = sg_recurrent_gate_row(l.n_h);
-    l.h_row    = sg_recurrent_h_row(l.n_h);
+    sg_recurrent      l = {.n_rows = call->n_rows, .n_steps = site->in[0].dim[0], .n_x = site->in[0].dim[1]};
+    l.n_h               = (size_t)site->attribute[SG_RECURRENT_UNITS].v[0];
+    l.sequence          = site->attribute[SG_RECURRENT_OUTPUT].v[0] == SG_RECURRENT_SEQUENCE;
+    l.reverse           = site->attribute[SG_RECURRENT_REVERSE].v[0] != 0;
+    l.xh_row            = sg_recurrent_xh_row(l.n_x, l.n_h);
+    l.gate_row          = sg_recurrent_gate_row(l.n_h);
+    l.h_row             = sg_recurrent_h_row(l.n_h);
     return l;
 }
 
 /* Position in the row of the s-th step taken. */
-SG_INLINE size_t sg_recurrent_position(const sg_recurrent *l, size_t s) { return l->reverse ? l->n_steps - 1 - s : s; }
+SG_INLINE size_t sg_recurrent_position(const sg_recurrent *l, size_t s)
+{
+    return l->reverse ? l->n_steps - 1 - s : s;
+}
 
 /* The part of call that is about n rows from first on. Scratch is used again by every block. */
 SG_INLINE sg_op_call sg_recurrent_block(const sg_op_call *call, size_t first, size_t n)
@@ -66,9 +74,16 @@ static inline void sg_recurrent_blocks(const sg_op_call *call, void (*run)(const
 {
     for (size_t first = 0; first < call->n_rows; first += SG_RECURRENT_BLOCK) {
         const size_t     left  = call->n_rows - first;
-        const sg_op_call block = sg_recurrent_block(call, first, left < SG_RECURRENT_BLOCK ? left : SG_RECURRENT_BLOCK);
+        const sg_op_call block = sg_recurrent_block(call, first,
+                                                    left < SG_RECURRENT_BLOCK ? left : SG_RECURRENT_BLOCK);
         run(&block);
     }
+}
+
+/* Where step s has its part of the gradient of the input: (n_rows, n_x) in the rows of d_in. */
+SG_INLINE sg_target sg_recurrent_to_input(const sg_recurrent *l, size_t s, real *d_in)
+{
+    return (sg_target){NULL, d_in + sg_recurrent_position(l, s) * l->n_x, (ptrdiff_t)(l->n_steps * l->n_x)};
 }
 
 /* Puts x of step s beside the state. in: (n_rows, n_steps, n_x). */
@@ -97,7 +112,7 @@ static inline void sg_recurrent_put(const sg_recurrent *l, size_t s, const real 
         memcpy(out + row * out_row, xh + row * l->xh_row + l->n_x, l->n_h * sizeof(real));
 }
 
-/* The gradient of the states after step s: adds what comes from the output to what comes from the step after. */
+/* The gradient of the states after step s: adds that of the output to what comes from the next step. */
 static inline void sg_recurrent_take(const sg_recurrent *l, size_t s, const real *d_out, real *d_h)
 {
     const size_t out_row = l->sequence ? l->n_steps * l->n_h : l->n_h;

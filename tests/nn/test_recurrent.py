@@ -161,6 +161,24 @@ def test_values_and_gradients_are_those_of_pytorch(kind, steps, channels, units)
     np.testing.assert_allclose(d_p, expected, rtol=0, atol=1e-12 * max(1, np.abs(expected).max()))
 
 
+@pytest.mark.parametrize("kind", LAYERS)
+def test_both_directions_side_by_side_are_bidirectional_pytorch(kind):
+    torch = pytest.importorskip("torch")
+    x = nn.Input((7, 3))
+    both = nn.Concatenate()(LAYERS[kind][0](5)(x), LAYERS[kind][0](5, reverse=1)(x))
+    network = nn.Network.from_graph(x, both, seed=3, dtype="float64")
+    layer = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[kind](3, 5, batch_first=True, bidirectional=True, dtype=torch.float64)
+    names = {"weight": "weight_ih", "recurrent_weight": "weight_hh", "bias": "bias_ih", "recurrent_bias": "bias_hh"}
+    with torch.no_grad():
+        for node, end in zip(network._graph.nodes()[1:3], ("l0", "l0_reverse")):
+            getattr(layer, f"bias_hh_{end}").zero_()
+            for name, view in network._views(node):
+                getattr(layer, f"{names[name]}_{end}").copy_(torch.tensor(view.T))
+        values = rows(5, 7, 3)
+        expected = layer(torch.tensor(values))[0].numpy()
+    np.testing.assert_allclose(network.predict(as_rows(values)), as_rows(expected), rtol=0, atol=1e-14)
+
+
 def test_an_input_without_steps_is_refused():
     x = nn.Input(3)
     with pytest.raises(ValueError, match=r"lstm.*expected shape \(steps, channels\), got 1 dimensions"):
