@@ -42,9 +42,9 @@ def test_every_text_of_the_table_is_a_text(name):
         assert attribute["doc"] and not attribute["doc"].endswith(".")  # the docstring adds it
 
 
-@pytest.mark.parametrize("name", OPS)
-def test_docstring_of_a_layer_follows_numpydoc(name):
-    title = next(title for title, layer in nn.LAYERS.items() if layer._op == name)
+@pytest.mark.parametrize("title", [title for title, layer in nn.LAYERS.items() if layer.__module__ == "simgraft.nn"])
+def test_docstring_of_a_layer_from_the_table_follows_numpydoc(title):
+    name = nn.LAYERS[title]._op
     lines = nn.LAYERS[title].__doc__.splitlines()
     assert lines[0] and not lines[0].startswith(" ")
     heads = [line for line, below in zip(lines, lines[1:]) if below and set(below) == {"-"} and len(below) == len(line)]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from simgraft import _core
+from simgraft import _core, nn
 from simgraft.nn import layers
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "layers.md"
@@ -66,6 +66,7 @@ def _example(entry, title):
     graph, shapes, attributes = _case(entry)
     node = graph.nodes()[-1]
     call = f"nn.{title}({', '.join(f'{name}={value!r}' for name, value in attributes.items())})"
+    call = getattr(nn.LAYERS[title], "_shown", call)  # layers that take arrays say themselves how they are made
     text = f"For example `{call}`: {', '.join(map(_shape, shapes))} -> {_shape(node['shape'])}"
     kinds = {"trained": "", "constant": ", constant", "statistic": ", running statistic"}
     parameters = [f"{name} {_shape(shape)}{kinds[kind]}" for (name, _, shape), kind in zip(node["parameters"], node["kinds"])]

@@ -41,7 +41,7 @@ class Bound(Layer):
     array([[0.5, 5. ]], dtype=float32)
     """
 
-    _op = "bound"
+    _op, _shown = "bound", "nn.Bound(low, high)"
 
     def __init__(self, low=0.0, high=1.0):
         self.low = low
@@ -99,7 +99,7 @@ class Conserve(Layer):
     10.0
     """
 
-    _op = "conserve"
+    _op, _shown = "conserve", "nn.Conserve(matrix, right)"
 
     def __init__(self, matrix, right=None, constant=0.0, weight=1.0, outputs=(0.0, 1.0), inputs=(0.0, 1.0)):
         self.matrix = matrix
