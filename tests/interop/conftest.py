@@ -1,6 +1,8 @@
 """Surrogates with every transform an encoder knows, and what the tests share."""
 
 import ctypes
+import json
+import os
 import shutil
 import subprocess
 
@@ -143,6 +145,25 @@ class Compiled:
 def largest(y, truth):
     """Largest difference over the largest value."""
     return float(np.max(np.abs(np.asarray(y, np.float64) - truth)) / np.max(np.abs(truth)))
+
+
+DEVIATIONS = {}
+"""Largest difference by table of docs/interop.md and name; tools/interop_page.py writes the page from it."""
+
+
+def record(table, names, value):
+    """Keeps a difference for all names that took part in it; returns it."""
+    found = DEVIATIONS.setdefault(table, {})
+    for name in names:
+        found[name] = max(found.get(name, 0.0), value)
+    return value
+
+
+def pytest_sessionfinish(session):
+    path = os.environ.get("SIMGRAFT_INTEROP_DEVIATIONS")
+    if path:
+        with open(path, "w") as file:
+            json.dump(DEVIATIONS, file)
 
 
 def randomised(network, seed):

@@ -10,7 +10,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import largest
+from conftest import largest, record
 
 from simgraft import interop
 
@@ -179,7 +179,9 @@ def off(keras, model, path, n=5):
     truth = model.predict(given if len(given) > 1 else given[0], verbose=0)
     truth = np.concatenate([np.reshape(t, (n, -1)) for t in (truth if isinstance(truth, list) else [truth])], axis=1)
     model.save(path)
-    return largest(interop.from_keras(path).predict(np.concatenate([x.reshape(n, -1) for x in given], axis=1)), truth)
+    value = largest(interop.from_keras(path).predict(np.concatenate([x.reshape(n, -1) for x in given], axis=1)), truth)
+    names = [type(layer).__name__ for layer in model.layers]
+    return record("keras", [*names, *(type(x.layer).__name__ for x in model.layers if hasattr(x, "layer"))], value)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -189,6 +191,28 @@ def test_sequential_models(keras, tmp_path, name, ending):
     shape, layers = MODELS[name]
     model = keras.Sequential([keras.Input(shape), *layers(keras.layers)])
     assert off(keras, model, tmp_path / f"m.{ending}") < LIMIT
+
+
+BY_RANK = ["MaxPooling{}D(2)", "AveragePooling{}D(3, 2)", "GlobalMaxPooling{}D()", "GlobalAveragePooling{}D()", "UpSampling{}D(2)",
+           "ZeroPadding{}D(1)", "SpatialDropout{}D(0.5)", "DepthwiseConv{}D(2)"]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_layers_of_every_rank(keras, tmp_path, rank):
+    for text in BY_RANK:
+        if rank == 3 and text.startswith("Depthwise"):
+            continue
+        layer = eval(f"k.{text.format(rank)}", {"k": keras.layers})
+        model = keras.Sequential([keras.Input((*(7, 6, 5)[:rank], 3)), layer])
+        assert off(keras, model, tmp_path / "m.keras") < LIMIT, text
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_layers_that_do_nothing_in_prediction(keras, tmp_path):
+    k = keras.layers
+    nothing = [k.GaussianNoise(0.1), k.GaussianDropout(0.1), k.AlphaDropout(0.1), k.ActivityRegularization(0.1)]
+    assert off(keras, keras.Sequential([keras.Input((5,)), *nothing, k.Activation("tanh")]), tmp_path / "m.keras") < LIMIT
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -6,7 +6,7 @@ each in float. Examples have values of order 1, and no cancellation larger than 
 
 import numpy as np
 import pytest
-from conftest import Compiled, largest, randomised
+from conftest import Compiled, largest, randomised, record
 
 from simgraft import _core, interop, nn
 from simgraft.interop import c99, onnx_export
@@ -48,7 +48,7 @@ def test_c(tmp_path, name, seed):
     dtype = ("float32", "float64")[seed % 2]
     network, x = example(name, seed, dtype)
     y, _ = Compiled(interop.to_c(network, name="unit"), tmp_path).evaluate(x, network.n_out)
-    assert largest(y, network.predict(x)) < LIMIT[dtype]
+    assert record(f"c {dtype}", [name], largest(y, network.predict(x))) < LIMIT[dtype]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -59,7 +59,7 @@ def test_onnx_there_and_back(name, seed):
     model = interop.to_onnx(network)
     session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     truth = network.predict(x)
-    assert largest(session.run(None, {"inputs": x})[0], truth) < LIMIT["float32"]
+    assert record("onnx export", [name], largest(session.run(None, {"inputs": x})[0], truth)) < LIMIT["float32"]
     assert largest(interop.from_onnx(model).predict(x), truth) < LIMIT["float32"]
 
 

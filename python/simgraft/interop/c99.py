@@ -670,25 +670,44 @@ def _layer(*names):
     return register
 
 
+def _add_product(g):
+    return g.function("add_product", """
+        /* y += x W, in the order of x, four of them at a time; weight (n_in, n_out) */
+        static void NAME_add_product(int n_in, int n_out, const REAL *x, const REAL *weight, REAL *restrict y)
+        {
+            int k, j;
+            for (k = 0; k + 4 <= n_in; k += 4, weight += 4L * n_out) {
+                const REAL a = x[k], b = x[k + 1], c = x[k + 2], d = x[k + 3];
+                for (j = 0; j < n_out; j++) {
+                    REAL s = y[j] + a * weight[j];
+                    s += b * weight[n_out + j];
+                    s += c * weight[2L * n_out + j];
+                    y[j] = s + d * weight[3L * n_out + j];
+                }
+            }
+            for (; k < n_in; k++, weight += n_out)
+                for (j = 0; j < n_out; j++)
+                    y[j] += x[k] * weight[j];
+        }
+        """)
+
+
 @_layer("dense")
 def _dense(g, node, inputs, y):
     n_in, n_out = node["in_shapes"][0][-1], node["shape"][-1]
     n = math.prod(node["shape"]) // n_out
-    function = g.function("dense", """
+    add = _add_product(g)
+    function = g.function("dense", f"""
         /* y = x W + b for n rows of n_in numbers; weight (n_in, n_out), bias (n_out) */
         static void NAME_dense(int n, int n_in, int n_out, const REAL *x, const REAL *weight, const REAL *bias, REAL *y)
-        {
-            int r, k, j;
-            for (r = 0; r < n; r++, x += n_in, y += n_out) {
+        {{
+            int r, j;
+            for (r = 0; r < n; r++, x += n_in, y += n_out) {{
                 for (j = 0; j < n_out; j++)
                     y[j] = bias[j];
-                for (k = 0; k < n_in; k++) {
-                    const REAL v = x[k], *row = weight + (long)k * n_out;
-                    for (j = 0; j < n_out; j++)
-                        y[j] += v * row[j];
-                }
-            }
-        }
+                {add}(n_in, n_out, x, weight, y);
+            }}
+        }}
         """)
     weight, bias = (g.array(f"{k}_{node['number']}", node["values"][k]) for k in ("weight", "bias"))
     return [f"{function}({n}, {n_in}, {n_out}, {inputs[0]}, {weight}, {bias}, {y});",
@@ -1075,18 +1094,7 @@ def _recurrent(g, node, inputs, y):
     a, kind = node["attributes"], node["op"]
     n, (steps, c) = a["units"], node["in_shapes"][0]
     sigmoid = g.activation({"activation": "sigmoid"})
-    add = g.function("add_product", """
-        /* y += x W; weight (n_in, n_out) */
-        static void NAME_add_product(int n_in, int n_out, const REAL *x, const REAL *weight, REAL *y)
-        {
-            int k, j;
-            for (k = 0; k < n_in; k++) {
-                const REAL v = x[k], *row = weight + (long)k * n_out;
-                for (j = 0; j < n_out; j++)
-                    y[j] += v * row[j];
-            }
-        }
-        """)
+    add = _add_product(g)
     if kind == "lstm":
         body = f"""
             /* Long short-term memory; gates i, f, g, o. whole: y has the state after every step, otherwise the last one.

@@ -322,6 +322,9 @@ class _Importer:
         if id(node) in self.patterns:
             kind, x = self.patterns[id(node)]
             return [self.b.activation(self.values[x], kind)]
+        for name in node.inputs:
+            if name and name not in self.values:
+                raise _core.FileFormatError(f"node {node.name!r} ({node.op}): its input {name!r} is not made before it")
         inputs = [self.values[name] if name else None for name in node.inputs]
         if node.op != "Constant" and not any(isinstance(x, Tensor) for x in inputs):
             return self._folded(node, inputs)
@@ -434,7 +437,7 @@ def _add(g, node, a, b):
 
 @_operator("Mul", "Div")
 def _mul(g, node, a, b):
-    """by a constant that is the same for all rows; x Sigmoid(x) is swish"""
+    """Mul: two computed values of equal shape or one with a single channel; both: by a constant that is the same for all rows"""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         if node.op == "Div":
             raise UnsupportedError("a quotient of two computed values")
@@ -510,7 +513,7 @@ def _prelu(g, node, x, slope):
 
 @_operator("Identity", "Cast", "Dropout")
 def _same(g, node, x, *rest):
-    """passed through: Cast to FLOAT or DOUBLE only, Dropout as in inference"""
+    """passed through; Cast to FLOAT and DOUBLE only, Dropout as in inference"""
     if node.op == "Cast" and node.get("to") not in (g.onnx.TensorProto.FLOAT, g.onnx.TensorProto.DOUBLE):
         raise UnsupportedError("a cast of computed values to a type other than FLOAT and DOUBLE")
     for name in ("ratio", "seed", "saturate", "round_mode"):
@@ -526,11 +529,15 @@ def _constant(g, node):
     return g._constant(node)
 
 
-@_operator("ConstantOfShape", "Expand", "Range", "Unsqueeze", "Squeeze")
-def _only_constant(g, node, x, axes=None):
-    """Squeeze, Unsqueeze of computed values; the others of constants"""
-    if node.op not in ("Squeeze", "Unsqueeze"):
-        raise UnsupportedError("a computed value; supported are constants")
+@_operator("ConstantOfShape", "Expand", "Range")
+def _only_constant(g, node, *inputs):
+    """of constants; the number of rows counts as 1"""
+    raise UnsupportedError("a computed value; supported are constants")
+
+
+@_operator("Squeeze", "Unsqueeze")
+def _squeeze(g, node, x, axes=None):
+    """constant axes"""
     if axes is None:
         axes = node.get("axes")
         if axes is None:
@@ -660,7 +667,7 @@ def _conv(g, node, x, weight, bias=None):
 
 @_operator("MaxPool", "AveragePool", needs=["max_pool", "average_pool"])
 def _pool(g, node, x):
-    """1 to 3 dimensions, dilations = 1"""
+    """1 to 3 dimensions, dilations = 1; uneven padding of AveragePool only with count_include_pad = 1"""
     sizes, kernel = _sizes(_value(x), "pooling"), list(node.get("kernel_shape"))
     stride = list(node.get("strides", [1] * len(kernel)))
     if any(d != 1 for d in node.get("dilations", [1])):

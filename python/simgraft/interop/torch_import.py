@@ -202,7 +202,7 @@ def _adaptive(b, x, m):
     return b.pool(x, 1, kind, size, stride=size, before=[0] * rank, after=[0] * rank)
 
 
-@_module("Upsample", "UpsamplingNearest2d", "UpsamplingBilinear2d", needs=["upsample"], size=None, scale_factor=None,
+@_module("Upsample", "UpsamplingNearest2d", needs=["upsample"], size=None, scale_factor=None,
          mode="nearest", align_corners=None)
 def _upsample(b, x, m):
     """whole factors; nearest, or linear with align_corners = False"""
