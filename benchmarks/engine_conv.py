@@ -1,7 +1,8 @@
 """Convolution and networks made of it against PyTorch, one thread.
 
-A single field of 30x30x30 positions is what a host hands over. PyTorch 2.13 takes its own loops for a batch of one on one thread and
-oneDNN's for larger ones, so a pair of fields is compared too, in the memory order that PyTorch is fastest with.
+A single field of 30x30x30 positions is what a host hands over. PyTorch 2.13 takes its own loops for a batch
+of one on one thread and oneDNN's for larger ones, so a pair of fields is compared too, in the memory order
+that PyTorch is fastest with.
 """
 
 from statistics import median
@@ -18,7 +19,7 @@ LEAST_RATIO = {NAME: 5.0, "cnn3d": 1.0, "unet": 1.0}  # to PyTorch
 BATCH, BATCHES, RATE = 16, 4, 1e-3  # training: rows of a batch, batches that take turns
 
 
-# ---------------------------------------------------------------------------------------------------- networks, both ways
+# ------------------------------------------------------------------------------------ networks, both ways
 def cnn3d():
     """16x16x16 x 8 -> convolution 16, pooling, convolution 32, pooling, dense 1."""
     x = nn.Input((16, 16, 16, CHANNELS))
@@ -28,7 +29,8 @@ def cnn3d():
 
 
 def unet():
-    """64x64 x 3 -> 64x64 x 3 over 32x32 and 16x16: convolutions 16, 32, 64, 32, 16, the finer ones with what the way down left."""
+    """64x64 x 3 -> 64x64 x 3 over 32x32 and 16x16, convolutions 16, 32, 64, 32, 16 with skips."""
+
     def conv(units, h):
         return nn.Conv(units, 3, activation="relu")(h)
 
@@ -47,7 +49,10 @@ def modules(torch, network):
     for node in network._graph.nodes():
         if not node["parameters"]:
             continue
-        weight, bias = (network.parameters[at:at + int(np.prod(shape))].reshape(shape) for _, at, shape in node["parameters"])
+        weight, bias = (
+            network.parameters[at : at + int(np.prod(shape))].reshape(shape)
+            for _, at, shape in node["parameters"]
+        )
         if node["op"] == "dense":
             layer, weight = torch.nn.Linear(*weight.shape), weight.T
         else:
@@ -66,7 +71,10 @@ def gathered(layers):
     out = []
     for layer in layers:
         weight = layer.weight.detach()
-        out += [weight.permute(*range(2, weight.ndim), 1, 0) if weight.ndim > 2 else weight.T, layer.bias.detach()]
+        out += [
+            weight.permute(*range(2, weight.ndim), 1, 0) if weight.ndim > 2 else weight.T,
+            layer.bias.detach(),
+        ]
     return np.concatenate([np.ascontiguousarray(p.numpy()).ravel() for p in out])
 
 
@@ -83,7 +91,9 @@ class TorchTraining:
             for layer in self.layers:
                 if layer.weight.ndim > 2:
                     layer.to(memory_format=memory_format)
-        self.optimizer = torch.optim.Adam([p for layer in self.layers for p in layer.parameters()], RATE, fused=True)
+        self.optimizer = torch.optim.Adam(
+            [p for layer in self.layers for p in layer.parameters()], RATE, fused=True
+        )
 
     def __call__(self, x):
         f = self.torch.nn.functional
@@ -111,7 +121,7 @@ class TorchTraining:
         self.optimizer.step()
 
 
-# --------------------------------------------------------------------------------------------------------------- sections
+# ---------------------------------------------------------------------------------------------- sections
 def inference():
     """Rows of one convolution."""
     import torch
@@ -122,9 +132,16 @@ def inference():
     net = _core.Net(ours._graph, ours.parameters)
     peer = modules(torch, ours)[0]
     fields = np.random.default_rng(1).standard_normal((2, ours.n_in)).astype(np.float32)
-    for rows, memory_format, suffix in ((1, torch.contiguous_format, ""), (2, torch.channels_last_3d, "_pair")):
+    for rows, memory_format, suffix in (
+        (1, torch.contiguous_format, ""),
+        (2, torch.channels_last_3d, "_pair"),
+    ):
         rows_in, out = fields[:rows], np.empty((rows, ours.n_out), np.float32)
-        x_peer = torch.tensor(rows_in.reshape(rows, *FIELD, CHANNELS)).permute(0, 4, 1, 2, 3).contiguous(memory_format=memory_format)
+        x_peer = (
+            torch.tensor(rows_in.reshape(rows, *FIELD, CHANNELS))
+            .permute(0, 4, 1, 2, 3)
+            .contiguous(memory_format=memory_format)
+        )
         layer = peer.to(memory_format=memory_format)
 
         def run_peer(layer=layer, x_peer=x_peer):
@@ -133,31 +150,53 @@ def inference():
 
         # the same task: sums of 216 terms of order one
         net.eval(rows_in, out)
-        np.testing.assert_allclose(run_peer().permute(0, 2, 3, 4, 1).reshape(rows, -1).numpy(), out, rtol=0, atol=1e-4)
-        times, beside = measure({"ours": lambda rows_in=rows_in, out=out: net.eval(rows_in, out), "torch": run_peer},
-                                between=lambda: _core.fma_peak(32, 1e-3))
+        np.testing.assert_allclose(
+            run_peer().permute(0, 2, 3, 4, 1).reshape(rows, -1).numpy(), out, rtol=0, atol=1e-4
+        )
+        times, beside = measure(
+            {"ours": lambda rows_in=rows_in, out=out: net.eval(rows_in, out), "torch": run_peer},
+            between=lambda: _core.fma_peak(32, 1e-3),
+        )
         share = {name: ours.flops * rows / t / median(beside) for name, t in times.items()}
         common = {"peer": "torch", "peer_version": torch.__version__, "ratio": times["torch"] / times["ours"]}
         if rows == 1:
             bound = {"op": ">=", "limit": PEAK_SHARE[net.isa]} if net.isa in PEAK_SHARE else {}
             yield Row(f"{NAME}_of_peak", share["ours"], "peak", peer_value=share["torch"], **common, **bound)
         bound = {"op": ">=", "limit": LEAST_RATIO[NAME]} if rows == 1 else {}
-        yield Row(f"{NAME}{suffix}_vs_torch", times["ours"] * 1e6, "us", peer_value=times["torch"] * 1e6, **common, **bound)
+        yield Row(
+            f"{NAME}{suffix}_vs_torch",
+            times["ours"] * 1e6,
+            "us",
+            peer_value=times["torch"] * 1e6,
+            **common,
+            **bound,
+        )
 
 
 def training():
     """Rows of training steps: forward, loss, backward and update of one batch, mean squared error, Adam."""
     import torch
 
-    for kind, make, shape, out_shape in (("cnn3d", cnn3d, (16, 16, 16, CHANNELS), None), ("unet", unet, (64, 64, 3), (64, 64, 3))):
+    for kind, make, shape, out_shape in (
+        ("cnn3d", cnn3d, (16, 16, 16, CHANNELS), None),
+        ("unet", unet, (64, 64, 3), (64, 64, 3)),
+    ):
         ours = make()
         rng = np.random.default_rng(2)
         x = rng.standard_normal((BATCHES, BATCH, ours.n_in)).astype(np.float32)
         y = rng.standard_normal((BATCHES, BATCH, ours.n_out)).astype(np.float32)
         last = torch.channels_last if len(shape) == 3 else torch.channels_last_3d
-        peers = {name: TorchTraining(kind, ours, order) for name, order in (("torch", torch.contiguous_format), ("torch_last", last))}
-        data = {name: ([p.field(b, shape) for b in x], [p.field(b, out_shape) if out_shape else torch.tensor(b) for b in y])
-                for name, p in peers.items()}
+        peers = {
+            name: TorchTraining(kind, ours, order)
+            for name, order in (("torch", torch.contiguous_format), ("torch_last", last))
+        }
+        data = {
+            name: (
+                [p.field(b, shape) for b in x],
+                [p.field(b, out_shape) if out_shape else torch.tensor(b) for b in y],
+            )
+            for name, p in peers.items()
+        }
         trainer = _core.Trainer(ours._graph, ours.parameters, ("mse", {}), ("adam", {}), num_threads=1)
         rate, turn = np.array([RATE]), dict.fromkeys(("ours", *peers), 0)
 
@@ -182,8 +221,17 @@ def training():
             assert np.median(np.abs(ours.parameters - gathered(peer.layers))) < 1e-6
         times, _ = measure(contestants, samples=15)
         best = min(peers, key=times.get)
-        yield Row(f"train_{kind}_vs_torch", times["ours"] * 1e6, "us/step", "torch" + best[5:], torch.__version__, times[best] * 1e6,
-                  times[best] / times["ours"], ">=", LEAST_RATIO[kind])
+        yield Row(
+            f"train_{kind}_vs_torch",
+            times["ours"] * 1e6,
+            "us/step",
+            "torch" + best[5:],
+            torch.__version__,
+            times[best] * 1e6,
+            times[best] / times["ours"],
+            ">=",
+            LEAST_RATIO[kind],
+        )
 
 
 def convolution():

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Convolution, direct: every output is one chain of multiply-adds over kernel positions and channels, from the bias.
+/* Convolution, direct: every output is one chain of multiply-adds over kernel positions and channels, from
+ * the bias.
  *
- * The field is taken in blocks of outputs. What a block reads is copied with its padding (a few hundred KiB at most), unless all of
- * it lies inside the field; from there the tile of tile_nest.h reads the inputs where they are. Lanes lie along the units, or, where
- * there are only a few units, along the field. The gradient along the input is a convolution of the output's gradient with the
- * reversed kernel, one for each position of an input relative to the stride. The bits do not depend on any of these choices. */
+ * The field is taken in blocks of outputs. What a block reads is copied with its padding (a few hundred KiB
+ * at most), unless all of it lies inside the field; from there the tile of tile_nest.h reads the inputs where
+ * they are. Lanes lie along the units, or, where there are only a few units, along the field. The gradient
+ * along the input is a convolution of the output's gradient with the reversed kernel, one for each position
+ * of an input relative to the stride. The bits do not depend on any of these choices. */
 #include "nn/activation_rows.h"
 #include "nn/op_conv.h"
 #include "nn/tile_nest.h"
@@ -15,14 +17,15 @@ static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 static size_t vectors(size_t n) { return (n + VL - 1) / VL; }
 
-/* ---------------------------------------------------------------------------------------------------------- the copy */
+/* --------------------------------------------------------------------------------------------- the copy */
 typedef struct field {
     const real *x; /* (n[0], n[1], n[2], n_channels) */
     size_t      n[3], n_channels;
     sg_padding  padding;
 } field;
 
-/* Where inputs of a block are: element (d, h, w, channel) from the first position at x[d * step[0] + ... + channel * channel_step]. */
+/* Where inputs of a block are: element (d, h, w, channel) from the first position at x[d * step[0] + ... +
+ * channel * channel_step]. */
 typedef struct view {
     const real *x;
     ptrdiff_t   step[3], channel_step;
@@ -52,12 +55,14 @@ static size_t put_fours(size_t n, size_t n_channels, const real *x, real *to, pt
             four a[4], b[4];
             for (int k = 0; k < 4; k++)
                 memcpy(&a[k], x + (size_t)k * n_channels + c, sizeof a[k]);
-            const four low_0 = __builtin_shufflevector(a[0], a[1], 0, 4, 1, 5), high_0 = __builtin_shufflevector(a[0], a[1], 2, 6, 3, 7);
-            const four low_2 = __builtin_shufflevector(a[2], a[3], 0, 4, 1, 5), high_2 = __builtin_shufflevector(a[2], a[3], 2, 6, 3, 7);
-            b[0] = __builtin_shufflevector(low_0, low_2, 0, 1, 4, 5);
-            b[1] = __builtin_shufflevector(low_0, low_2, 2, 3, 6, 7);
-            b[2] = __builtin_shufflevector(high_0, high_2, 0, 1, 4, 5);
-            b[3] = __builtin_shufflevector(high_0, high_2, 2, 3, 6, 7);
+            const four low_0  = __builtin_shufflevector(a[0], a[1], 0, 4, 1, 5),
+                       high_0 = __builtin_shufflevector(a[0], a[1], 2, 6, 3, 7);
+            const four low_2  = __builtin_shufflevector(a[2], a[3], 0, 4, 1, 5),
+                       high_2 = __builtin_shufflevector(a[2], a[3], 2, 6, 3, 7);
+            b[0]              = __builtin_shufflevector(low_0, low_2, 0, 1, 4, 5);
+            b[1]              = __builtin_shufflevector(low_0, low_2, 2, 3, 6, 7);
+            b[2]              = __builtin_shufflevector(high_0, high_2, 0, 1, 4, 5);
+            b[3]              = __builtin_shufflevector(high_0, high_2, 2, 3, 6, 7);
             for (int k = 0; k < 4; k++)
                 memcpy(to + (ptrdiff_t)(c + (size_t)k) * channel_step, &b[k], sizeof b[k]);
         }
@@ -100,11 +105,14 @@ typedef struct reader {
     view         in;
 } reader;
 
-/* The inputs of a block: in the field where all of them lie in it, else in a copy; planar: channels apart, always a copy. */
-static reader reader_of(const field *from, const ptrdiff_t first[3], const size_t count[3], int planar, real *copy)
+/* The inputs of a block: in the field where all of them lie in it, else in a copy; planar: channels apart,
+ * always a copy. */
+static reader reader_of(const field *from, const ptrdiff_t first[3], const size_t count[3], int planar,
+                        real *copy)
 {
     const ptrdiff_t c = (ptrdiff_t)from->n_channels;
-    reader          s = {from, {first[0], first[1], first[2]}, {count[0], count[1], count[2]}, planar, {copy, {0, 0, 0}, 1}};
+    reader          s = {
+        from, {first[0], first[1], first[2]}, {count[0], count[1], count[2]}, planar, {copy, {0, 0, 0}, 1}};
     for (int i = 0; i < 3; i++)
         s.copied |= first[i] < 0 || first[i] + (ptrdiff_t)count[i] > (ptrdiff_t)from->n[i];
     if (planar)
@@ -132,7 +140,8 @@ static void fill_line(const reader *s, size_t d, size_t h, real *to)
     /* Left of the field, in it, and right of it. */
     const size_t left  = first < 0 ? smaller((size_t)-first, line) : 0;
     const size_t right = first + (ptrdiff_t)left < size ? smaller(line, (size_t)(size - first)) : left;
-    put(right - left, c, x + (first + (ptrdiff_t)left) * (ptrdiff_t)c, to + (ptrdiff_t)left * s->in.step[2], &s->in);
+    put(right - left, c, x + (first + (ptrdiff_t)left) * (ptrdiff_t)c, to + (ptrdiff_t)left * s->in.step[2],
+        &s->in);
     for (size_t w = left ? 0 : right; w < line; w = w + 1 == left ? right : w + 1) {
         const ptrdiff_t at = inside(first + (ptrdiff_t)w, from->n[2], from->padding);
         if (at < 0)
@@ -156,22 +165,22 @@ static size_t newly_read(size_t output, size_t stride, size_t reach)
     return output == 0 ? 0 : larger((output - 1) * stride + reach, output * stride);
 }
 
-/* ------------------------------------------------------------------------------------------------------- correlation */
-/* to[o] = bias + sum over taps t and channels of from[first + o * stride + t * tap_step] * weight[t]: the forward pass, and the
- * gradient along the input. */
+/* ------------------------------------------------------------------------------------------ correlation */
+/* to[o] = bias + sum over taps t and channels of from[first + o * stride + t * tap_step] * weight[t]: the
+ * forward pass, and the gradient along the input. */
 typedef struct correlation {
     field       from;
-    size_t      n[3];           /* outputs                                        */
-    size_t      stride[3];      /* positions from one output to the next          */
-    ptrdiff_t   first[3];       /* position that output 0 reads in tap 0          */
+    size_t      n[3];      /* outputs */
+    size_t      stride[3]; /* positions from one output to the next */
+    ptrdiff_t   first[3];  /* position that output 0 reads in tap 0 */
     size_t      taps[3], tap_step[3];
-    const real *weight;         /* (taps, group_channels) rows of group_units, once for each group */
+    const real *weight; /* (taps, group_channels) rows of group_units, once for each group */
     ptrdiff_t   weight_row, weight_group;
     size_t      groups, group_channels, group_units;
-    const real *bias;           /* (groups * group_units), NULL: 0                */
+    const real *bias; /* (groups * group_units), NULL: 0 */
     real       *to;
-    ptrdiff_t   to_step[3];     /* elements from one output to the next           */
-    int         add;            /* add to what is there                           */
+    ptrdiff_t   to_step[3]; /* elements from one output to the next */
+    int         add;        /* add to what is there */
     /* Applied to every finished line, unless linear: y = f(to). */
     sg_activation activation;
     real          parameter;
@@ -185,12 +194,16 @@ typedef struct block {
     view   in;
 } block;
 
-static size_t extent(const correlation *c, int i) { return c->taps[i] ? (c->taps[i] - 1) * c->tap_step[i] + 1 : 1; }
+static size_t extent(const correlation *c, int i)
+{
+    return c->taps[i] ? (c->taps[i] - 1) * c->tap_step[i] + 1 : 1;
+}
 
 static void finish_line(const correlation *c, real *line, size_t n)
 {
     if (c->activation != SG_ACTIVATION_linear)
-        sg_activate_rows(c->activation, c->parameter, n * c->groups * c->group_units, line, c->y + (line - c->to));
+        sg_activate_rows(c->activation, c->parameter, n * c->groups * c->group_units, line,
+                         c->y + (line - c->to));
 }
 
 /* Loops over taps and channels, for both ways. */
@@ -233,16 +246,19 @@ static void block_by_units(const correlation *c, const block *b)
                 for (size_t h = 0; h < b->n[1]; h++) {
                     const size_t unit = g * c->group_units + column;
                     real        *line = c->to + (ptrdiff_t)(b->first[0] + d) * c->to_step[0] +
-                                 (ptrdiff_t)(b->first[1] + h) * c->to_step[1] + (ptrdiff_t)b->first[2] * c->to_step[2];
-                    if (unit == 0) { /* copies are made line by line between sums, while the memory fetches the next one */
+                                        (ptrdiff_t)(b->first[1] + h) * c->to_step[1] +
+                                        (ptrdiff_t)b->first[2] * c->to_step[2];
+                    if (unit == 0) { /* copies are made line by line between sums, while the memory fetches
+                                        the next one */
                         const size_t e_0 = extent(c, 0), e_1 = extent(c, 1);
-                        fill(&b->source, newly_read(d, c->stride[0], e_0), d * c->stride[0] + e_0, newly_read(h, c->stride[1], e_1),
-                             h * c->stride[1] + e_1);
+                        fill(&b->source, newly_read(d, c->stride[0], e_0), d * c->stride[0] + e_0,
+                             newly_read(h, c->stride[1], e_1), h * c->stride[1] + e_1);
                     }
                     nest.n_cols = smaller(most, c->group_units - column);
                     nest.a      = b->in.x + (ptrdiff_t)(d * c->stride[0]) * b->in.step[0] +
-                             (ptrdiff_t)(h * c->stride[1]) * b->in.step[1] + (ptrdiff_t)(g * c->group_channels);
-                    nest.b = c->weight + (ptrdiff_t)g * c->weight_group + column;
+                                  (ptrdiff_t)(h * c->stride[1]) * b->in.step[1] +
+                                  (ptrdiff_t)(g * c->group_channels);
+                    nest.b      = c->weight + (ptrdiff_t)g * c->weight_group + column;
                     if (c->bias)
                         nest.start = c->bias + unit, nest.start_col = 1;
                     nest.c = line + unit;
@@ -262,7 +278,7 @@ static void block_by_field(const correlation *c, const block *b, real *narrow)
     nest.b_k   = b->in.channel_step;
     for (int i = 0; i < 3; i++)
         nest.b_step[i] = (ptrdiff_t)c->tap_step[i] * b->in.step[i];
-    nest.n_rows = c->group_units;
+    nest.n_rows             = c->group_units;
     const size_t line_count = b->source.count[1], line_length = b->source.count[2];
     nest.n_cols = (b->n[1] - 1) * line_length + b->n[2];
     nest.c      = narrow;
@@ -270,16 +286,19 @@ static void block_by_field(const correlation *c, const block *b, real *narrow)
     for (size_t g = 0; g < c->groups; g++)
         for (size_t d = 0; d < b->n[0]; d++) {
             if (g == 0)
-                fill(&b->source, newly_read(d, c->stride[0], extent(c, 0)), d * c->stride[0] + extent(c, 0), 0, line_count);
+                fill(&b->source, newly_read(d, c->stride[0], extent(c, 0)), d * c->stride[0] + extent(c, 0),
+                     0, line_count);
             nest.a = c->weight + (ptrdiff_t)g * c->weight_group;
-            nest.b = b->in.x + (ptrdiff_t)(d * c->stride[0]) * b->in.step[0] + (ptrdiff_t)(g * c->group_channels) * nest.b_k;
+            nest.b = b->in.x + (ptrdiff_t)(d * c->stride[0]) * b->in.step[0] +
+                     (ptrdiff_t)(g * c->group_channels) * nest.b_k;
             if (c->bias)
                 nest.start = c->bias + g * c->group_units, nest.start_row = 1;
             sg_nest_run(&nest);
             for (size_t h = 0; h < b->n[1]; h++) {
-                real *line = c->to + (ptrdiff_t)(b->first[0] + d) * c->to_step[0] +
-                             (ptrdiff_t)(b->first[1] + h) * c->to_step[1] + (ptrdiff_t)b->first[2] * c->to_step[2];
-                const real *sum = narrow + h * line_length;
+                real       *line = c->to + (ptrdiff_t)(b->first[0] + d) * c->to_step[0] +
+                                   (ptrdiff_t)(b->first[1] + h) * c->to_step[1] +
+                                   (ptrdiff_t)b->first[2] * c->to_step[2];
+                const real *sum  = narrow + h * line_length;
                 for (size_t w = 0; w < b->n[2]; w++) {
                     real *to = line + (ptrdiff_t)w * c->to_step[2] + g * c->group_units;
                     for (size_t u = 0; u < c->group_units; u++)
@@ -327,15 +346,15 @@ static void correlate(const correlation *c, real *copy, real *narrow)
             }
 }
 
-/* ------------------------------------------------------------------------------------------------ gradient of weights */
+/* ---------------------------------------------------------------------------------- gradient of weights */
 typedef struct work {
     real *copy, *narrow, *padded;
 } work;
 
 static work work_of(const sg_conv *conv, const sg_op_call *call)
 {
-    const sg_conv_scratch s = sg_conv_scratch_of(conv);
-    real *scratch = call->scratch;
+    const sg_conv_scratch s       = sg_conv_scratch_of(conv);
+    real                 *scratch = call->scratch;
     return (work){scratch, scratch + s.copy, scratch + s.copy + s.narrow};
 }
 
@@ -352,18 +371,22 @@ static void add_transposed(size_t n_i, size_t n_j, const real *t, real *c, size_
             c[j * c_row + i] = add ? c[j * c_row + i] + t[i * n_j + j] : t[i * n_j + j];
 }
 
-/* Rows are taps along a line and channels, columns are units, and the sum runs over the positions of a block; or rows and columns
- * change places where there are few units. */
-static void weight_gradient(const sg_conv *conv, const real *x, const real *d_y, real *d_weight, int add, const work *scratch)
+/* Rows are taps along a line and channels, columns are units, and the sum runs over the positions of a block;
+ * or rows and columns change places where there are few units. */
+static void weight_gradient(const sg_conv *conv, const real *x, const real *d_y, real *d_weight, int add,
+                            const work *scratch)
 {
-    const sg_conv_dim  *dim     = conv->dim;
-    const size_t        n[3]    = {dim[0].out, dim[1].out, dim[2].out}, stride[3] = {dim[0].stride, dim[1].stride, dim[2].stride};
+    const sg_conv_dim  *dim       = conv->dim;
+    const size_t        n[3]      = {dim[0].out, dim[1].out, dim[2].out},
+                        stride[3] = {dim[0].stride, dim[1].stride, dim[2].stride};
     const size_t        reach[3] = {dim[0].extent, dim[1].extent, dim[2].extent}, units = conv->n_units;
-    const sg_conv_block most    = sg_conv_pick_block(n, stride, reach, conv->n_channels);
-    const field         from    = input_field(conv, x);
-    const int           run     = conv->groups == 1 && dim[2].dilation == 1;
-    const size_t        n_rows  = run ? dim[2].kernel * conv->n_channels : conv->group_channels, n_cols = conv->group_units;
-    const int turned = n_cols <= 2 * SG_CONV_NARROW && 9 * n_cols * vectors(n_rows) < 8 * n_rows * vectors(n_cols);
+    const sg_conv_block most   = sg_conv_pick_block(n, stride, reach, conv->n_channels);
+    const field         from   = input_field(conv, x);
+    const int           run    = conv->groups == 1 && dim[2].dilation == 1;
+    const size_t        n_rows = run ? dim[2].kernel * conv->n_channels : conv->group_channels,
+                        n_cols = conv->group_units;
+    const int           turned = n_cols <= 2 * SG_CONV_NARROW &&
+                                 9 * n_cols * vectors(n_rows) < 8 * n_rows * vectors(n_cols);
     for (size_t d = 0; d < n[0]; d += most.n[0])
         for (size_t h = 0; h < n[1]; h += most.n[1])
             for (size_t w = 0; w < n[2]; w += most.n[2]) {
@@ -378,11 +401,13 @@ static void weight_gradient(const sg_conv *conv, const real *x, const real *d_y,
                 const reader source = reader_of(&from, first, count, 0, scratch->copy);
                 const view   in     = source.in;
                 fill(&source, 0, count[0], 0, count[1]);
-                const real *d_first = d_y + ((d * n[1] + h) * n[2] + w) * units;
-                sg_nest     nest = {.n = {1, here[0], here[1]}, .n_k = here[2], .start = &zero};
-                const ptrdiff_t x_step[4] = {0, (ptrdiff_t)stride[0] * in.step[0], (ptrdiff_t)stride[1] * in.step[1],
+                const real     *d_first   = d_y + ((d * n[1] + h) * n[2] + w) * units;
+                sg_nest         nest      = {.n = {1, here[0], here[1]}, .n_k = here[2], .start = &zero};
+                const ptrdiff_t x_step[4] = {0, (ptrdiff_t)stride[0] * in.step[0],
+                                             (ptrdiff_t)stride[1] * in.step[1],
                                              (ptrdiff_t)stride[2] * in.step[2]};
-                const ptrdiff_t d_step[4] = {0, (ptrdiff_t)(n[1] * n[2] * units), (ptrdiff_t)(n[2] * units), (ptrdiff_t)units};
+                const ptrdiff_t d_step[4] = {0, (ptrdiff_t)(n[1] * n[2] * units), (ptrdiff_t)(n[2] * units),
+                                             (ptrdiff_t)units};
                 memcpy(nest.a_step, turned ? d_step : x_step, sizeof nest.a_step);
                 memcpy(nest.b_step, turned ? x_step : d_step, sizeof nest.b_step);
                 nest.a_k    = turned ? d_step[3] : x_step[3];
@@ -392,18 +417,20 @@ static void weight_gradient(const sg_conv *conv, const real *x, const real *d_y,
                 nest.n_cols = turned ? n_rows : n_cols;
                 for (size_t k = 0; k < dim[0].kernel * dim[1].kernel * (run ? 1 : dim[2].kernel); k++)
                     for (size_t g = 0; g < conv->groups; g++) {
-                        const size_t k_2 = run ? 0 : k % dim[2].kernel, k_1 = (run ? k : k / dim[2].kernel) % dim[1].kernel;
-                        const size_t k_0 = (run ? k : k / dim[2].kernel) / dim[1].kernel;
+                        const size_t k_2     = run ? 0 : k % dim[2].kernel,
+                                     k_1     = (run ? k : k / dim[2].kernel) % dim[1].kernel;
+                        const size_t k_0     = (run ? k : k / dim[2].kernel) / dim[1].kernel;
                         const real  *x_first = in.x + (ptrdiff_t)(k_0 * dim[0].dilation) * in.step[0] +
-                                              (ptrdiff_t)(k_1 * dim[1].dilation) * in.step[1] +
-                                              (ptrdiff_t)(k_2 * dim[2].dilation) * in.step[2] + g * conv->group_channels;
-                        const real *d_group = d_first + g * n_cols;
-                        real       *to      = d_weight + k * n_rows * units + g * n_cols;
-                        nest.a     = turned ? d_group : x_first;
-                        nest.b     = turned ? x_first : d_group;
-                        nest.c     = turned ? scratch->narrow : to;
-                        nest.c_row = (ptrdiff_t)(turned ? n_rows : units);
-                        nest.add   = !turned && add;
+                                               (ptrdiff_t)(k_1 * dim[1].dilation) * in.step[1] +
+                                               (ptrdiff_t)(k_2 * dim[2].dilation) * in.step[2] +
+                                               g * conv->group_channels;
+                        const real  *d_group = d_first + g * n_cols;
+                        real        *to      = d_weight + k * n_rows * units + g * n_cols;
+                        nest.a               = turned ? d_group : x_first;
+                        nest.b               = turned ? x_first : d_group;
+                        nest.c               = turned ? scratch->narrow : to;
+                        nest.c_row           = (ptrdiff_t)(turned ? n_rows : units);
+                        nest.add             = !turned && add;
                         sg_nest_run(&nest);
                         if (turned)
                             add_transposed(n_cols, n_rows, scratch->narrow, to, units, add);
@@ -417,7 +444,7 @@ static void bias_gradient(size_t n_positions, size_t units, const real *d_y, rea
 {
     for (size_t j = 0; j < units; j += VL) {
         const size_t n = sg_lanes(units - j), whole = n_positions / 4 * 4;
-        const real  *d = d_y + j;
+        const real  *d    = d_y + j;
         vr           s[4] = {add ? sg_lanes_load(d_bias + j, n) : vr_zero(), vr_zero(), vr_zero(), vr_zero()};
         for (size_t i = 0; i < whole; i += 4, d += 4 * units) {
             s[0] = vr_add(s[0], sg_lanes_load(d, n));
@@ -431,20 +458,21 @@ static void bias_gradient(size_t n_positions, size_t units, const real *d_y, rea
     }
 }
 
-/* -------------------------------------------------------------------------------------------- gradient along the input */
+/* ----------------------------------------------------------------------------- gradient along the input */
 /* The weights of all phases one after the other: (group, taps, group_units, group_channels). */
 static void prepare(const sg_op_call *call)
 {
     if (call->mode == SG_PLAN_INFER || call->mode == SG_PLAN_TANGENT)
         return;
-    const sg_conv conv   = sg_conv_of(call->site);
-    const real   *weight = call->parameters;
-    real         *to     = call->packed;
-    const sg_conv_dim *dim = conv.dim;
+    const sg_conv      conv   = sg_conv_of(call->site);
+    const real        *weight = call->parameters;
+    real              *to     = call->packed;
+    const sg_conv_dim *dim    = conv.dim;
     for (size_t p_0 = 0; p_0 < dim[0].stride; p_0++)
         for (size_t p_1 = 0; p_1 < dim[1].stride; p_1++)
             for (size_t p_2 = 0; p_2 < dim[2].stride; p_2++) {
-                const sg_conv_phase phase[3] = {sg_conv_phase_of(&dim[0], p_0, 0, 1), sg_conv_phase_of(&dim[1], p_1, 0, 1),
+                const sg_conv_phase phase[3] = {sg_conv_phase_of(&dim[0], p_0, 0, 1),
+                                                sg_conv_phase_of(&dim[1], p_1, 0, 1),
                                                 sg_conv_phase_of(&dim[2], p_2, 0, 1)};
                 for (size_t g = 0; g < conv.groups; g++)
                     for (size_t t_0 = 0; t_0 < phase[0].n_taps; t_0++)
@@ -454,7 +482,8 @@ static void prepare(const sg_op_call *call)
                                 const size_t k_1 = phase[1].last - t_1 * phase[1].kernel_step;
                                 const size_t k_2 = phase[2].last - t_2 * phase[2].kernel_step;
                                 const real  *tap = weight + g * conv.group_units +
-                                                  ((k_0 * dim[1].kernel + k_1) * dim[2].kernel + k_2) * conv.group_channels * conv.n_units;
+                                                   ((k_0 * dim[1].kernel + k_1) * dim[2].kernel + k_2) *
+                                                       conv.group_channels * conv.n_units;
                                 for (size_t u = 0; u < conv.group_units; u++)
                                     for (size_t c = 0; c < conv.group_channels; c++)
                                         *to++ = tap[c * conv.n_units + u];
@@ -465,7 +494,7 @@ static void prepare(const sg_op_call *call)
 /* Adds the gradient of the padded field to the positions its values were taken from. */
 static void fold(const sg_conv *conv, const real *padded, real *d_x)
 {
-    const sg_conv_dim *dim = conv->dim;
+    const sg_conv_dim *dim        = conv->dim;
     const size_t       n_channels = conv->n_channels;
     for (size_t d = 0; d < dim[0].before + dim[0].in + dim[0].after; d++)
         for (size_t h = 0; h < dim[1].before + dim[1].in + dim[1].after; h++) {
@@ -473,14 +502,16 @@ static void fold(const sg_conv *conv, const real *padded, real *d_x)
             const ptrdiff_t at_h = inside((ptrdiff_t)h - (ptrdiff_t)dim[1].before, dim[1].in, conv->padding);
             real           *line = d_x + ((size_t)at_d * dim[1].in + (size_t)at_h) * dim[2].in * n_channels;
             for (size_t w = 0; w < dim[2].before + dim[2].in + dim[2].after; w++, padded += n_channels) {
-                real *to = line + inside((ptrdiff_t)w - (ptrdiff_t)dim[2].before, dim[2].in, conv->padding) * (ptrdiff_t)n_channels;
+                real *to = line + inside((ptrdiff_t)w - (ptrdiff_t)dim[2].before, dim[2].in, conv->padding) *
+                                      (ptrdiff_t)n_channels;
                 for (size_t c = 0; c < n_channels; c++)
                     to[c] += padded[c];
             }
         }
 }
 
-static void input_gradient(const sg_conv *conv, const real *d_y, const real *packed, real *d_x, int add, const work *scratch)
+static void input_gradient(const sg_conv *conv, const real *d_y, const real *packed, real *d_x, int add,
+                           const work *scratch)
 {
     const sg_conv_dim *dim    = conv->dim;
     const int          folded = sg_conv_must_fold(conv);
@@ -494,10 +525,12 @@ static void input_gradient(const sg_conv *conv, const real *d_y, const real *pac
     step[0] = step[1] * (high[1] - low[1]);
 
     correlation c = {
-        .from           = {d_y, {dim[0].out, dim[1].out, dim[2].out}, conv->n_units,
-                           conv->padding == SG_PADDING_PERIODIC && !folded ? SG_PADDING_PERIODIC : SG_PADDING_SAME},
-        .stride         = {1, 1, 1},
-        .weight         = packed,
+        .from   = {d_y,
+                   {dim[0].out, dim[1].out, dim[2].out},
+                   conv->n_units,
+                   conv->padding == SG_PADDING_PERIODIC && !folded ? SG_PADDING_PERIODIC : SG_PADDING_SAME},
+        .stride = {1, 1, 1},
+        .weight = packed,
         .weight_row     = (ptrdiff_t)conv->group_channels,
         .groups         = conv->groups,
         .group_channels = conv->group_units,
@@ -530,19 +563,19 @@ static void input_gradient(const sg_conv *conv, const real *d_y, const real *pac
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ kernels */
+/* ---------------------------------------------------------------------------------------------- kernels */
 static correlation forward_of(const sg_conv *conv, const real *weight, const real *x, real *to)
 {
     const sg_conv_dim *dim = conv->dim;
     correlation        c   = {
-                 .from           = input_field(conv, x),
-                 .weight         = weight,
-                 .weight_row     = (ptrdiff_t)conv->n_units,
-                 .weight_group   = (ptrdiff_t)conv->group_units,
-                 .groups         = conv->groups,
-                 .group_channels = conv->group_channels,
-                 .group_units    = conv->group_units,
-                 .to             = to,
+        .from           = input_field(conv, x),
+        .weight         = weight,
+        .weight_row     = (ptrdiff_t)conv->n_units,
+        .weight_group   = (ptrdiff_t)conv->group_units,
+        .groups         = conv->groups,
+        .group_channels = conv->group_channels,
+        .group_units    = conv->group_units,
+        .to             = to,
     };
     for (int i = 0; i < 3; i++) {
         c.n[i]        = dim[i].out;
@@ -569,7 +602,9 @@ static void forward(const sg_op_call *call)
     const work        scratch = work_of(&conv, call);
     real             *y = call->out, *z = call->saved ? call->saved : y;
     for (size_t row = 0; row < call->n_rows; row++) {
-        correlation c = forward_of(&conv, call->parameters, (const real *)call->in[0] + row * site->in_size[0], z + row * site->out_size);
+        correlation c = forward_of(&conv, call->parameters,
+                                   (const real *)call->in[0] + row * site->in_size[0],
+                                   z + row * site->out_size);
         c.bias        = bias_of(call);
         c.activation  = conv.activation;
         c.parameter   = (real)conv.parameter;
@@ -590,13 +625,16 @@ static void backward(const sg_op_call *call)
         const int add = call->add_parameters || row > 0;
         real     *d   = (real *)call->d_out + row * n_out;
         if (conv.activation != SG_ACTIVATION_linear)
-            sg_activate_rows_back(conv.activation, (real)conv.parameter, n_out, z + row * n_out, y + row * n_out, d, d, 0);
+            sg_activate_rows_back(conv.activation, (real)conv.parameter, n_out, z + row * n_out,
+                                  y + row * n_out, d, d, 0);
         if (d_weight) {
-            weight_gradient(&conv, (const real *)call->in[0] + row * site->in_size[0], d, d_weight, add, &scratch);
+            weight_gradient(&conv, (const real *)call->in[0] + row * site->in_size[0], d, d_weight, add,
+                            &scratch);
             bias_gradient(n_out / conv.n_units, conv.n_units, d, d_weight + bias, add);
         }
         if (call->d_in[0])
-            input_gradient(&conv, d, call->packed, (real *)call->d_in[0] + row * site->in_size[0], call->add_in[0], &scratch);
+            input_gradient(&conv, d, call->packed, (real *)call->d_in[0] + row * site->in_size[0],
+                           call->add_in[0], &scratch);
     }
 }
 
@@ -610,10 +648,12 @@ static void tangent(const sg_op_call *call)
     const real       *y = call->out, *z = call->saved ? call->saved : y;
     for (size_t row = 0; row < call->n_rows; row++) {
         real             *t = (real *)call->t_out + row * n_out;
-        const correlation c = forward_of(&conv, call->parameters, (const real *)call->t_in[0] + row * site->in_size[0], t);
+        const correlation c = forward_of(&conv, call->parameters,
+                                         (const real *)call->t_in[0] + row * site->in_size[0], t);
         correlate(&c, scratch.copy, scratch.narrow);
         if (conv.activation != SG_ACTIVATION_linear)
-            sg_activate_rows_back(conv.activation, (real)conv.parameter, n_out, z + row * n_out, y + row * n_out, t, t, 0);
+            sg_activate_rows_back(conv.activation, (real)conv.parameter, n_out, z + row * n_out,
+                                  y + row * n_out, t, t, 0);
     }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Sizes of a pooling layer, shared by its rule (op_pool.c) and its kernels (op_pool.hot.c). Fields of rank 1 and 2 are fields of
- * rank 3 with leading dimensions of 1. */
+/* Sizes of a pooling layer, shared by its rule (op_pool.c) and its kernels (op_pool.hot.c). Fields of rank 1
+ * and 2 are fields of rank 3 with leading dimensions of 1. */
 #ifndef SG_NN_OP_POOL_H
 #define SG_NN_OP_POOL_H
 

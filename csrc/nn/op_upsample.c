@@ -7,7 +7,8 @@ static const char *const method_names[] = {"nearest", "linear", NULL};
 enum { FACTOR, METHOD }; /* attributes, in the order of the table */
 
 static const sg_attribute upsample_attributes[] = {
-    {"factor", SG_ATTRIBUTE_INTS, SG_OP_REQUIRED, 1, 4096, NULL, "outputs for each position, for all dimensions or for each"},
+    {"factor", SG_ATTRIBUTE_INTS, SG_OP_REQUIRED, 1, 4096, NULL,
+     "outputs for each position, for all dimensions or for each"},
     {"method", SG_ATTRIBUTE_CHOICE, SG_OP_ONE(SG_UPSAMPLE_NEAREST), 0, 0, method_names,
      "nearest: copies; linear: between the centres of cells, constant beyond the outermost ones"},
 };
@@ -16,7 +17,8 @@ sg_upsample sg_upsample_of(const sg_op_site *site)
 {
     const sg_attribute_value *factor = &site->attribute[FACTOR];
     const int                 rank   = site->in[0].rank - 1;
-    sg_upsample               up     = {.n_channels = sg_op_channels(&site->in[0]), .method = (sg_upsample_method)site->attribute[METHOD].v[0]};
+    sg_upsample               up     = {.n_channels = sg_op_channels(&site->in[0]),
+                                        .method     = (sg_upsample_method)site->attribute[METHOD].v[0]};
     for (int i = 0; i < 3; i++) {
         const int from = i - (3 - rank);
         up.n[i]        = from < 0 ? 1 : site->in[0].dim[from];
@@ -29,10 +31,12 @@ static sg_status upsample_rule(sg_op_site *site, sg_error *error)
 {
     const int rank = site->in[0].rank - 1, n = site->attribute[FACTOR].n;
     if (rank < 1 || rank > 3)
-        return sg_fail(error, SG_ERR_SHAPE, "inputs", "expected a field of 1 to 3 dimensions with channels last, got rank %d",
+        return sg_fail(error, SG_ERR_SHAPE, "inputs",
+                       "expected a field of 1 to 3 dimensions with channels last, got rank %d",
                        site->in[0].rank);
     if (n != 1 && n != rank)
-        return sg_fail(error, SG_ERR_VALUE, "factor", "expected 1 or %d numbers for a field of %d dimensions, got %d", rank, rank, n);
+        return sg_fail(error, SG_ERR_VALUE, "factor",
+                       "expected 1 or %d numbers for a field of %d dimensions, got %d", rank, rank, n);
     const sg_upsample up = sg_upsample_of(site);
     site->out            = site->in[0];
     for (int i = 0; i < rank; i++)
@@ -57,8 +61,9 @@ static void upsample_example(sg_op_draw *draw, sg_op_site *site)
 }
 
 const sg_op sg_op_entry_upsample = {
-    .name          = "upsample",
-    .doc           = "A finer field with one, two or three dimensions before its channels: factor times as many positions.",
+    .name = "upsample",
+    .doc  = "A finer field with one, two or three dimensions before its channels: factor times as many "
+           "positions.",
     .min_inputs    = 1,
     .max_inputs    = 1,
     .n_attributes  = SG_OP_COUNT_OF(upsample_attributes),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Upsampling: the lines of the field that an output line lies between are mixed first, then positions along the line. */
+/* Upsampling: the lines of the field that an output line lies between are mixed first, then positions along
+ * the line. */
 #include "nn/lanes.h"
 #include "nn/op_upsample.h"
 
@@ -17,7 +18,8 @@ static between locate(const sg_upsample *up, int i, size_t output)
     /* Centre of the output from the centre of its cell, in units of 1 / (2 f) of a cell. */
     const ptrdiff_t offset = (ptrdiff_t)(2 * (output % f) + 1) - (ptrdiff_t)f;
     if (offset < 0)
-        return cell == 0 ? (between){0, 0, 0} : (between){cell - 1, cell, R(1) + (real)offset / (real)(2 * f)};
+        return cell == 0 ? (between){0, 0, 0}
+                         : (between){cell - 1, cell, R(1) + (real)offset / (real)(2 * f)};
     return cell == last ? (between){last, last, 0} : (between){cell, cell + 1, (real)offset / (real)(2 * f)};
 }
 
@@ -47,8 +49,8 @@ static mix mix_of(const sg_upsample *up, size_t d, size_t h)
         for (int j = 0; j < 2; j++) {
             if ((i && b_0.low == b_0.high) || (j && b_1.low == b_1.high))
                 continue;
-            const real w_0 = b_0.low == b_0.high ? 1 : i ? b_0.weight : 1 - b_0.weight;
-            const real w_1 = b_1.low == b_1.high ? 1 : j ? b_1.weight : 1 - b_1.weight;
+            const real w_0  = b_0.low == b_0.high ? 1 : i ? b_0.weight : 1 - b_0.weight;
+            const real w_1  = b_1.low == b_1.high ? 1 : j ? b_1.weight : 1 - b_1.weight;
             m.line[m.n]     = (i ? b_0.high : b_0.low) * up->n[1] + (j ? b_1.high : b_1.low);
             m.weight[m.n++] = w_0 * w_1;
         }
@@ -92,8 +94,8 @@ static void upsample_row_back(const sg_upsample *up, const real *d_y, real *d_x,
                 const between b      = locate(up, 2, w);
                 const vr      weight = vr_set1(b.weight);
                 for (size_t k = 0; k < c; k += VL) {
-                    const size_t n = sg_lanes(c - k);
-                    const vr     g = sg_lanes_load(d_y + k, n);
+                    const size_t n   = sg_lanes(c - k);
+                    const vr     g   = sg_lanes_load(d_y + k, n);
                     real        *low = line + b.low * c + k, *high = line + b.high * c + k;
                     if (b.low == b.high) {
                         sg_lanes_store(low, vr_add(sg_lanes_load(low, n), g), n);
@@ -113,7 +115,8 @@ static void apply(const sg_op_call *call, const void *x, void *y)
 {
     const sg_upsample up = sg_upsample_of(call->site);
     for (size_t row = 0; row < call->n_rows; row++)
-        upsample_row(&up, (const real *)x + row * call->site->in_size[0], (real *)y + row * call->site->out_size, call->scratch);
+        upsample_row(&up, (const real *)x + row * call->site->in_size[0],
+                     (real *)y + row * call->site->out_size, call->scratch);
 }
 
 static void forward(const sg_op_call *call) { apply(call, call->in[0], call->out); }
@@ -128,7 +131,8 @@ static void backward(const sg_op_call *call)
     if (!call->add_in[0])
         memset(call->d_in[0], 0, call->n_rows * n_in * sizeof(real));
     for (size_t row = 0; row < call->n_rows; row++)
-        upsample_row_back(&up, (const real *)call->d_out + row * call->site->out_size, (real *)call->d_in[0] + row * n_in, call->scratch);
+        upsample_row_back(&up, (const real *)call->d_out + row * call->site->out_size,
+                          (real *)call->d_in[0] + row * n_in, call->scratch);
 }
 
 const sg_op_kernel SG_HOT(sg_op_kernel_upsample) = {NULL, forward, backward, tangent};
