@@ -1005,6 +1005,45 @@ class Encoder:
             out = np.empty((len(z) if z.ndim else 0, self.n_in_), dtype=dtype)
         return self.inverse_program_.run(z, out)
 
+    def affine(self):
+        """The way back as ``physical = shift + scale * network``, for constraints in physical units.
+
+        Returns
+        -------
+        shift, scale : (n_in_,) float64 arrays
+
+        Raises
+        ------
+        ValueError
+            If a chain is not linear; the message names the variable.
+
+        Examples
+        --------
+        A network whose two outputs add up to 1 in physical units:
+
+        >>> import numpy as np
+        >>> import simgraft as sg
+        >>> from simgraft import encode, nn
+        >>> y = np.random.default_rng(1).normal([0.3, 0.7], 0.1, (100, 2))
+        >>> decoder = encode.Encoder(side="outputs").fit(y, {"a": sg.Var("1"), "b": sg.Var("1")})
+        >>> def model(x, n_out):
+        ...     h = nn.Dense(n_out)(nn.Dense(8, "tanh")(x))
+        ...     return nn.Conserve([[1, 1]], constant=1.0, outputs=decoder.affine())(h)
+        >>> network = nn.Model(model).build(3, 2, seed=1, dtype="float64")
+        >>> decoder.inverse_transform(network.predict(np.ones((1, 3)))).sum().round(12).item()
+        1.0
+        """
+        self._check_fitted()
+        shift, scale = np.zeros(self.n_in_), np.ones(self.n_in_)
+        for name, chain in self.chains_.items():
+            for k, column in enumerate(self._columns(name)):
+                for transform in reversed(chain):
+                    if not isinstance(transform, (Standardise, MinMax)):
+                        raise ValueError(f"chains[{name!r}]: expected linear transforms, got {transform!r}")
+                    ((_, factor, start),) = transform._inverse(k)
+                    shift[column], scale[column] = factor * shift[column] + start, factor * scale[column]
+        return shift, scale
+
     def _check_fitted(self):
         if not hasattr(self, "program_"):
             raise RuntimeError("this encoder has learnt nothing yet: call fit first")

@@ -316,6 +316,20 @@ def test_an_unfitted_encoder_says_so():
         encode.Encoder().transform(np.ones((2, 1)))
 
 
+def test_affine_is_the_way_back_of_linear_chains():
+    rng = np.random.default_rng(1)
+    variables = {"a": sg.Var("K", shape=(3,)), "b": sg.Var("Pa"), "c": sg.Var("1")}
+    x = rng.normal([270, 280, 290, 1e5, 0.5], [10, 20, 30, 1e4, 0.1], (200, 5))
+    encoder = encode.Encoder({"b": [encode.MinMax(), encode.Standardise()], "c": []}).fit(x, variables)
+    shift, scale = encoder.affine()
+    z = rng.normal(size=(50, 5))
+    # Composed in another order than the program does: a few roundings of numbers of this size.
+    size = abs(shift) + abs(scale * z)
+    assert (abs(shift + scale * z - encoder.inverse_transform(z)) <= 4 * np.finfo(float).eps * size).all()
+    with pytest.raises(ValueError, match=r"chains\['b'\]: expected linear transforms, got Log\(\)"):
+        encode.Encoder({"b": [encode.Log(), encode.Standardise()]}).fit(x, variables).affine()
+
+
 def test_rare_values_get_large_weights():
     rng = np.random.default_rng(5)
     kernel = sg.Kernel(None, inputs={"a": sg.Var("1", 0, 1)}, outputs={"b": sg.Var("1")})

@@ -1,4 +1,5 @@
-"""Layers that hold numbers of the user (constraints, bounds), and blocks of several layers. Like layers they are called on values."""
+"""Layers that hold numbers of the user (constraints, bounds), and blocks of several layers. Like layers they
+are called on values."""
 
 import numpy as np
 
@@ -24,7 +25,8 @@ class Bound(Layer):
     Parameters
     ----------
     low, high : float or (channels,) array
-        Bounds, in the units of the network's output; low < high. The result may touch them by rounding but not pass them.
+        Bounds, in the units of the network's output; low < high. The result may touch them by rounding but
+        not pass them.
 
     Raises
     ------
@@ -58,8 +60,8 @@ class Bound(Layer):
 class Conserve(Layer):
     """Makes the output obey linear constraints ``matrix @ y == constant + right @ z`` to rounding.
 
-    The layer adds the smallest correction that satisfies the constraints: a projection, through which training sees the constraint
-    too. Give it as the last layer.
+    The layer adds the smallest correction that satisfies the constraints: a projection, through which
+    training sees the constraint too. Give it as the last layer.
 
     Parameters
     ----------
@@ -69,12 +71,12 @@ class Conserve(Layer):
         Coefficients of the second value the layer is called on, z.
     constant : float or (constraints,) array
     weight : float or (channels,) array
-        How readily a channel is changed, relative to the others (the variance of its error); >= 0. A channel of weight 0 keeps its
-        bits. With as many channels of weight 1 as constraints, and 0 elsewhere, these are the residuals of the others: the
-        architecture of the paper.
+        How readily a channel is changed, relative to the others (the variance of its error); >= 0. A channel
+        of weight 0 keeps its bits. With as many channels of weight 1 as constraints, and 0 elsewhere, these
+        are the residuals of the others: the architecture of the paper.
     outputs, inputs : (shift, scale), optional
-        Physical y is ``shift + scale * y`` of the network, and likewise z: what the encoders of a surrogate do. Numbers, or arrays of
-        the channels.
+        Physical y is ``shift + scale * y`` of the network, and likewise z. Numbers, or arrays of the
+        channels; what the encoders of a surrogate do is :meth:`simgraft.encode.Encoder.affine`.
 
     Raises
     ------
@@ -118,7 +120,9 @@ class Conserve(Layer):
 
     def __call__(self, y, z=None):
         if (z is None) != (self.right is None):
-            raise ValueError("right: expected coefficients of the second value, and a second value, or neither")
+            raise ValueError(
+                "right: expected coefficients of the second value, and a second value, or neither"
+            )
         values = (y,) if z is None else (y, z)
         self._check(values)
         n = y.shape[-1]
@@ -149,11 +153,12 @@ class Conserve(Layer):
 
 
 class SelfAttention(Params):
-    """Items of a set that look at each other: attention, then a small network for each item, both added to what was there.
+    """Items of a set that look at each other: attention, then a small network for each item, both added to
+    what was there.
 
-    Called on items (n_items, channels) and, if wanted, a mask (n_items), present where > 0.5. The result has the shape of the items;
-    present ones do not depend on those that are not, and move with their order. Pool it with a mask (``SetPool``,
-    :class:`MultiheadPool`).
+    Called on items (n_items, channels) and, if wanted, a mask (n_items), present where > 0.5. The result has
+    the shape of the items; present ones do not depend on those that are not, and move with their order. Pool
+    it with a mask (``SetPool``, :class:`MultiheadPool`).
 
     Parameters
     ----------
@@ -166,8 +171,8 @@ class SelfAttention(Params):
 
     References
     ----------
-    Vaswani et al. 2017, arXiv:1706.03762, with normalisation before each part (Xiong et al. 2020, arXiv:2002.04745); Lee et al. 2019,
-    arXiv:1810.00825.
+    Vaswani et al. 2017, arXiv:1706.03762, with normalisation before each part (Xiong et al. 2020,
+    arXiv:2002.04745); Lee et al. 2019, arXiv:1810.00825.
 
     Examples
     --------
@@ -187,7 +192,9 @@ class SelfAttention(Params):
     def __call__(self, items, mask=None):
         n, dense, add, norm = items.shape[-1], LAYERS["Dense"], LAYERS["Add"], LAYERS["LayerNorm"]
         h = norm()(items)
-        h = LAYERS["Attention"](self.heads)(dense(n)(h), dense(n)(h), dense(n)(h), *([] if mask is None else [mask]))
+        h = LAYERS["Attention"](self.heads)(
+            dense(n)(h), dense(n)(h), dense(n)(h), *([] if mask is None else [mask])
+        )
         items = add()(items, dense(n)(h))
         h = dense(2 * n if self.units is None else self.units, self.activation)(norm()(items))
         return add()(items, dense(n)(h))
@@ -196,8 +203,9 @@ class SelfAttention(Params):
 class MultiheadPool(Params):
     """One vector from a set: learned queries take means of the items, weighted by attention.
 
-    Called on items (n_items, channels) and, if wanted, a mask (n_items), present where > 0.5. The result (queries * units) does not
-    depend on the order of the items nor on those that are not present; a set without items gives 0.
+    Called on items (n_items, channels) and, if wanted, a mask (n_items), present where > 0.5. The result
+    (queries * units) does not depend on the order of the items nor on those that are not present; a set
+    without items gives 0.
 
     Parameters
     ----------
@@ -227,14 +235,18 @@ class MultiheadPool(Params):
 
     def __call__(self, items, mask=None):
         key, value = (LAYERS["Dense"](self.units)(items) for _ in range(2))
-        pooled = LAYERS["AttentionPool"](heads=self.heads, queries=self.queries)(key, value, *([] if mask is None else [mask]))
+        pooled = LAYERS["AttentionPool"](heads=self.heads, queries=self.queries)(
+            key, value, *([] if mask is None else [mask])
+        )
         return LAYERS["Reshape"](self.queries * self.units)(pooled)
 
 
 class MixtureHead(Params):
-    """Last layers of a network that gives a distribution: a mixture of Gaussians of ``n`` variables, for :class:`MixtureNLL`.
+    """Last layers of a network that gives a distribution: a mixture of Gaussians of ``n`` variables, for
+    :class:`MixtureNLL`.
 
-    The result is, side by side, logarithms of the weights (components), means (components, n) and log-variances (components, n).
+    The result is, side by side, logarithms of the weights (components), means (components, n) and
+    log-variances (components, n).
 
     Parameters
     ----------
