@@ -344,12 +344,7 @@ static int write_entry(hid_t file, const sg_entry *entry, hid_t links, hid_t cre
                                           : H5I_INVALID_HID;
     int   bad   = set < 0 || (array_bytes(entry->dtype, entry->ndim, entry->shape) &&
                               H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, entry->data) < 0);
-    if (set >= 0)
-        H5Dclose(set);
-    if (space >= 0)
-        H5Sclose(space);
-    if (type >= 0)
-        H5Tclose(type);
+    SG_HDF5_CLOSE(set, space, type);
     return bad ? -1 : 0;
 }
 
@@ -388,8 +383,7 @@ static sg_status build_image(const sg_container *c, const char *path, void **ima
         H5Fclose(file);
     hid_t lists[] = {access, root, links, creation};
     for (int i = 0; i < 4; i++)
-        if (lists[i] >= 0)
-            H5Pclose(lists[i]);
+        SG_HDF5_CLOSE(lists[i]);
     sg_hdf5_leave(&session);
     if (status != SG_OK) {
         sg_free(*image);
@@ -496,12 +490,7 @@ static sg_status read_dataset(reader *r, hid_t set, const char *name)
         status = adopt(r->container, name, (sg_dtype)dtype, ndim, shape, n_bytes, data, r->error);
     else
         sg_free(data);
-    if (type >= 0)
-        H5Tclose(type);
-    if (space >= 0)
-        H5Sclose(space);
-    if (creation >= 0)
-        H5Pclose(creation);
+    SG_HDF5_CLOSE(type, space, creation);
     return status;
 }
 
@@ -555,8 +544,7 @@ static sg_status read_image(reader *r, void *image, size_t n_bytes)
         status = read_group(r, file, "", 1);
     if (file >= 0)
         H5Fclose(file);
-    if (access >= 0)
-        H5Pclose(access);
+    SG_HDF5_CLOSE(access);
     sg_hdf5_leave(&session);
     return status;
 }

@@ -28,6 +28,13 @@ void sg_hdf5_leave(sg_hdf5 *session)
     unlock();
 }
 
+void sg_hdf5_close(size_t n, const hid_t *handles)
+{
+    for (size_t i = 0; i < n; i++)
+        if (handles[i] >= 0)
+            H5Idec_ref(handles[i]);
+}
+
 static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *text)
 {
     (void)n;

@@ -17,6 +17,11 @@ typedef struct sg_hdf5 {
 void sg_hdf5_enter(sg_hdf5 *session);
 void sg_hdf5_leave(sg_hdf5 *session);
 
+/* Closes data sets, spaces, types and property lists in the order given; a negative handle was never opened. */
+void sg_hdf5_close(size_t n, const hid_t *handles);
+#define SG_HDF5_CLOSE(...) \
+    sg_hdf5_close(sizeof((const hid_t[]){__VA_ARGS__}) / sizeof(hid_t), (const hid_t[]){__VA_ARGS__})
+
 /* sg_fail with the message "'path': what (HDF5: its innermost reason)". Call inside a session, right after the
  * failure. A file locked by somebody else is named as such. */
 sg_status sg_hdf5_fail(sg_error *error, sg_status status, const char *path, const char *what);

@@ -99,12 +99,7 @@ static hid_t create_array(hid_t file, const sg_shard_layout *layout, int array)
         good = H5Pset_shuffle(creation) >= 0 && H5Pset_deflate(creation, (unsigned)layout->deflate) >= 0;
     if (good)
         set = H5Dcreate2(file, array_name[array], file_type(layout, array), space, H5P_DEFAULT, creation, access);
-    if (space >= 0)
-        H5Sclose(space);
-    if (creation >= 0)
-        H5Pclose(creation);
-    if (access >= 0)
-        H5Pclose(access);
+    SG_HDF5_CLOSE(space, creation, access);
     return set;
 }
 
@@ -117,14 +112,7 @@ static int write_provenance(hid_t file, const char *text)
                  H5Pset_obj_track_times(creation, 0) >= 0 &&
                  (set = H5Dcreate2(file, "provenance", type, space, H5P_DEFAULT, creation, H5P_DEFAULT)) >= 0 &&
                  H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) >= 0;
-    if (set >= 0)
-        H5Dclose(set);
-    if (creation >= 0)
-        H5Pclose(creation);
-    if (space >= 0)
-        H5Sclose(space);
-    if (type >= 0)
-        H5Tclose(type);
+    SG_HDF5_CLOSE(set, creation, space, type);
     return good ? 0 : -1;
 }
 
@@ -220,8 +208,7 @@ sg_status sg_shard_create(const char *path, const sg_shard_layout *layout, const
             status = sg_hdf5_fail(error, SG_ERR_IO, path, "cannot create the file");
     if (status == SG_OK && write_provenance(w->file, provenance))
         status = sg_hdf5_fail(error, SG_ERR_IO, path, "cannot write");
-    if (root >= 0)
-        H5Pclose(root);
+    SG_HDF5_CLOSE(root);
     sg_hdf5_leave(&session);
     if (status == SG_OK)
         *writer = w;
@@ -240,10 +227,7 @@ static int append_array(hid_t set, const sg_shard_layout *layout, int array, hsi
     hid_t file = H5Dget_space(set), memory = H5Screate_simple(ndim, count, NULL);
     int good = file >= 0 && memory >= 0 && H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
                H5Dwrite(set, memory_type(layout, array), memory, file, H5P_DEFAULT, data) >= 0;
-    if (file >= 0)
-        H5Sclose(file);
-    if (memory >= 0)
-        H5Sclose(memory);
+    SG_HDF5_CLOSE(file, memory);
     return good ? 0 : -1;
 }
 
@@ -352,8 +336,7 @@ static void close_shard(sg_shard_set *set, shard *s)
     if (s->file < 0)
         return;
     for (int i = 0; i < N_ARRAYS; i++) {
-        if (s->set[i] >= 0)
-            H5Dclose(s->set[i]);
+        SG_HDF5_CLOSE(s->set[i]);
         s->set[i] = H5I_INVALID_HID;
     }
     H5Fclose(s->file);
@@ -365,8 +348,7 @@ static hid_t open_array(hid_t file, const sg_shard_layout *layout, int array)
 {
     hid_t access = chunk_cache(layout, array);
     hid_t set    = access >= 0 ? H5Dopen2(file, array_name[array], access) : H5I_INVALID_HID;
-    if (access >= 0)
-        H5Pclose(access);
+    SG_HDF5_CLOSE(access);
     return set;
 }
 
@@ -414,12 +396,7 @@ static sg_status inspect_array(shard *s, int array, sg_error *error)
         else if (filter == H5Z_FILTER_DEFLATE)
             layout->deflate = (int)level[0];
     }
-    if (type >= 0)
-        H5Tclose(type);
-    if (space >= 0)
-        H5Sclose(space);
-    if (creation >= 0)
-        H5Pclose(creation);
+    SG_HDF5_CLOSE(type, space, creation);
     return status;
 }
 
@@ -437,12 +414,7 @@ static sg_status read_provenance(shard *s, sg_error *error)
     else if (H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, s->provenance) < 0)
         status = sg_hdf5_fail(error, SG_ERR_FORMAT, s->path, "cannot read");
     s->info.provenance = s->provenance;
-    if (space >= 0)
-        H5Sclose(space);
-    if (type >= 0)
-        H5Tclose(type);
-    if (set >= 0)
-        H5Dclose(set);
+    SG_HDF5_CLOSE(space, type, set);
     return status;
 }
 
@@ -611,10 +583,7 @@ static sg_status read_range(shard *s, int64_t first, int64_t n, const sg_rows *r
                        H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
                        H5Dread(s->set[i], memory_type(layout, i), memory, file, H5P_DEFAULT, rows_data(rows, i)) >= 0;
         sg_status status = good ? SG_OK : sg_hdf5_fail(error, SG_ERR_IO, s->path, "cannot read");
-        if (file >= 0)
-            H5Sclose(file);
-        if (memory >= 0)
-            H5Sclose(memory);
+        SG_HDF5_CLOSE(file, memory);
         SG_TRY(status);
     }
     return SG_OK;
