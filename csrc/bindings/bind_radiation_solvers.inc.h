@@ -3,9 +3,7 @@
 
 static int SG_TYPED(call_solve_lw)(const solver_arguments *a, holder *h, PyObject *result)
 {
-    sg_work  work   = {0};
-    sg_error error  = {0};
-    sg_poll  poll   = sg_python_poll(Py_None);
+    SG_TYPED(call_of) c = {.poll = sg_python_poll(Py_None)};
     const real *tau, *lay, *lev, *sfc, *emissivity, *jacobian = NULL, *toa = NULL;
     if (!(tau = input(h, a->tau, "tau", "n_col n_lay n_g", 0)) ||
         !(lay = input(h, a->lay_source, "lay_source", "n_col n_lay n_g", 0)) ||
@@ -21,26 +19,20 @@ static int SG_TYPED(call_solve_lw)(const solver_arguments *a, holder *h, PyObjec
                                   .up_jacobian = output(h, result, jacobian != NULL, "up_jacobian", "n_col n_lay+1"),
                                   .up_g        = output(h, result, a->want_by_g, "up_g", "n_col n_lay+1 n_g"),
                                   .down_g      = output(h, result, a->want_by_g, "down_g", "n_col n_lay+1 n_g")};
-    if (PyErr_Occurred())
-        return -1;
-    work = SG_TYPED(make_work)(NULL, n_col, n_lay, NULL, a->num_threads, &poll);
-    if (!work.workspace)
+    if (SG_TYPED(make_work)(&c, n_col, n_lay, NULL, a->num_threads))
         return -1;
     sg_lw_angles angles = {a->n_angles, a->diffusivity};
     sg_status    status;
     Py_BEGIN_ALLOW_THREADS
     status = SG_TYPED(sg_radiation_solve_lw)(n_col, n_lay, (size_t)sg_dim(&h->dims, "n_g"), a->top_first, tau, lay, lev,
-                                             sfc, jacobian, emissivity, toa, angles, work, &fluxes, &error);
+                                             sfc, jacobian, emissivity, toa, angles, c.work, &fluxes, &c.error);
     Py_END_ALLOW_THREADS
-    sg_free(work.workspace);
-    return SG_TYPED(finish)(status, &error, NULL, result);
+    return SG_TYPED(finish)(&c, status, NULL, result);
 }
 
 static int SG_TYPED(call_solve_sw)(const solver_arguments *a, holder *h, PyObject *result)
 {
-    sg_work  work   = {0};
-    sg_error error  = {0};
-    sg_poll  poll   = sg_python_poll(Py_None);
+    SG_TYPED(call_of) c = {.poll = sg_python_poll(Py_None)};
     const real *tau, *ssa, *asymmetry = NULL, *mu0, *toa, *direct, *diffuse;
     if (!(tau = input(h, a->tau, "tau", "n_col n_lay n_g", 0)) ||
         !(ssa = input(h, a->ssa, "ssa", "n_col n_lay n_g", 0)) ||
@@ -56,16 +48,12 @@ static int SG_TYPED(call_solve_sw)(const solver_arguments *a, holder *h, PyObjec
                                   .direct = output(h, result, a->want_direct, "direct", "n_col n_lay+1"),
                                   .up_g   = output(h, result, a->want_by_g, "up_g", "n_col n_lay+1 n_g"),
                                   .down_g = output(h, result, a->want_by_g, "down_g", "n_col n_lay+1 n_g")};
-    if (PyErr_Occurred())
-        return -1;
-    work = SG_TYPED(make_work)(NULL, n_col, n_lay, NULL, a->num_threads, &poll);
-    if (!work.workspace)
+    if (SG_TYPED(make_work)(&c, n_col, n_lay, NULL, a->num_threads))
         return -1;
     sg_status status;
     Py_BEGIN_ALLOW_THREADS
     status = SG_TYPED(sg_radiation_solve_sw)(n_col, n_lay, (size_t)sg_dim(&h->dims, "n_g"), a->top_first, tau, ssa,
-                                             asymmetry, mu0, toa, direct, diffuse, work, &fluxes, &error);
+                                             asymmetry, mu0, toa, direct, diffuse, c.work, &fluxes, &c.error);
     Py_END_ALLOW_THREADS
-    sg_free(work.workspace);
-    return SG_TYPED(finish)(status, &error, NULL, result);
+    return SG_TYPED(finish)(&c, status, NULL, result);
 }

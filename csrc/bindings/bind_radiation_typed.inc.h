@@ -2,22 +2,35 @@
 /* The typed part of bind_radiation.c, included once per precision with real, SG_TYPED and NPY_REAL. Functions return
  * 0, or -1 with an exception set. */
 
-/* Columns of a call. numbers holds the concentrations that are plain numbers, one per gas. */
-typedef struct SG_TYPED(columns_of) {
+/* What a call needs beside its arrays: start, make_work and end are its beginning, middle and end. numbers holds the concentrations
+ * that are plain numbers, one per gas. */
+typedef struct SG_TYPED(call_of) {
     const sg_kdist       *kdist;
     SG_TYPED(sg_columns)  columns;
     SG_TYPED(sg_gas)     *gas;
     real                 *numbers;
-} SG_TYPED(columns_of);
+    sg_work               work;
+    sg_range              range;
+    sg_poll               poll;
+    sg_error              error;
+} SG_TYPED(call_of);
 
-static void SG_TYPED(free_columns)(SG_TYPED(columns_of) *c)
+static SG_TYPED(call_of) SG_TYPED(start)(const arguments_of *a)
 {
+    return (SG_TYPED(call_of)){.range = {.clip = a->clip}, .poll = sg_python_poll(Py_None)};
+}
+
+/* Frees what the call has, and gives failed back. */
+static int SG_TYPED(end)(SG_TYPED(call_of) *c, int failed)
+{
+    sg_free(c->work.workspace);
     PyMem_Free(c->gas);
     PyMem_Free(c->numbers);
+    return failed;
 }
 
 /* gases: sequence in the order of kdist->gas_name; entries None, a number, (n_col,) or (n_col, n_lay). */
-static int SG_TYPED(read_gases)(PyObject *gases, holder *h, SG_TYPED(columns_of) *c, int layers)
+static int SG_TYPED(read_gases)(PyObject *gases, holder *h, SG_TYPED(call_of) *c, int layers)
 {
     PyObject *list = PySequence_Fast(gases, "gases: expected a sequence");
     if (!list)
@@ -62,7 +75,7 @@ fail:
     return -1;
 }
 
-static int SG_TYPED(read_columns)(const arguments_of *a, holder *h, SG_TYPED(columns_of) *c)
+static int SG_TYPED(read_columns)(const arguments_of *a, holder *h, SG_TYPED(call_of) *c)
 {
     if (!(c->kdist = kdist_of(a->kdist)) ||
         !(c->columns.p_lay = input(h, a->p_lay, "pressure_layer", "n_col n_lay", 0)) ||
@@ -166,114 +179,88 @@ static int SG_TYPED(optics_of)(const arguments_of *a, const sg_kdist *kdist, SG_
 
 /* ---- calls ---- */
 
-/* Workspace for the call and Ctrl-C; released by the caller with sg_free(work.workspace). */
-static sg_work SG_TYPED(make_work)(const sg_kdist *kdist, size_t n_col, size_t n_lay,
-                                   const SG_TYPED(sg_optics_slot) *slot, int num_threads, sg_poll *poll)
+/* Workspace and Ctrl-C of a call whose arrays are all there. */
+static int SG_TYPED(make_work)(SG_TYPED(call_of) *c, size_t n_col, size_t n_lay, const SG_TYPED(sg_optics_slot) *slot,
+                               int num_threads)
 {
-    sg_work work = {.num_threads = num_threads, .poll = poll};
-    work.bytes   = SG_TYPED(sg_radiation_workspace_bytes)(kdist, n_col, n_lay, slot, num_threads);
-    if (!(work.workspace = sg_alloc(work.bytes)))
+    if (PyErr_Occurred())
+        return -1;
+    c->work       = (sg_work){.num_threads = num_threads, .poll = &c->poll};
+    c->work.bytes = SG_TYPED(sg_radiation_workspace_bytes)(c->kdist, n_col, n_lay, slot, num_threads);
+    if (!(c->work.workspace = sg_alloc(c->work.bytes)))
         PyErr_NoMemory();
-    return work;
+    return c->work.workspace ? 0 : -1;
 }
 
-static int SG_TYPED(finish)(sg_status status, const sg_error *error, const sg_range *range, PyObject *result)
+/* range: NULL for calls that look nothing up. */
+static int SG_TYPED(finish)(SG_TYPED(call_of) *c, sg_status status, const sg_range *range, PyObject *result)
 {
-    if (status != SG_OK) {
-        sg_raise(status, error);
-        return -1;
-    }
-    return range ? set_clipped(result, range) : 0;
+    if (status != SG_OK)
+        sg_raise(status, &c->error);
+    return SG_TYPED(end)(c, status != SG_OK ? -1 : range ? set_clipped(result, range) : 0);
 }
 
 static int SG_TYPED(call_fluxes_lw)(const arguments_of *a, holder *h, PyObject *result)
 {
-    SG_TYPED(columns_of)    c = {0};
+    SG_TYPED(call_of) c = SG_TYPED(start)(a);
     SG_TYPED(callable_slot) python;
     SG_TYPED(sg_optics_slot) own;
     const SG_TYPED(sg_optics_slot) *slot;
-    sg_work  work        = {0};
-    sg_error error       = {0};
-    sg_range range       = {.clip = a->clip};
-    sg_poll  poll        = sg_python_poll(Py_None);
-    int      num_threads = a->num_threads, failed = -1;
+    int num_threads = a->num_threads;
     const real *emissivity;
     if (SG_TYPED(read_columns)(a, h, &c) || !(emissivity = input(h, a->emissivity, "emissivity", "n_col", 0)) ||
         SG_TYPED(optics_of)(a, c.kdist, &python, &own, &slot, &num_threads))
-        goto done;
+        return SG_TYPED(end)(&c, -1);
     SG_TYPED(sg_fluxes) fluxes = {.up          = output(h, result, 1, "up", "n_col n_lay+1"),
                                   .down        = output(h, result, 1, "down", "n_col n_lay+1"),
                                   .up_jacobian = output(h, result, a->want_jacobian, "up_jacobian", "n_col n_lay+1"),
                                   .up_g        = output(h, result, a->want_by_g, "up_g", "n_col n_lay+1 n_g"),
                                   .down_g      = output(h, result, a->want_by_g, "down_g", "n_col n_lay+1 n_g")};
-    if (PyErr_Occurred())
-        goto done;
-    work = SG_TYPED(make_work)(c.kdist, c.columns.n_col, c.columns.n_lay, slot, num_threads, &poll);
-    if (!work.workspace)
-        goto done;
+    if (SG_TYPED(make_work)(&c, c.columns.n_col, c.columns.n_lay, slot, num_threads))
+        return SG_TYPED(end)(&c, -1);
     sg_lw_angles angles = {a->n_angles, a->diffusivity};
     sg_status    status;
     Py_BEGIN_ALLOW_THREADS
-    status = SG_TYPED(sg_radiation_fluxes_lw)(c.kdist, &c.columns, emissivity, angles, slot, work, &range, &fluxes,
-                                              &error);
+    status = SG_TYPED(sg_radiation_fluxes_lw)(c.kdist, &c.columns, emissivity, angles, slot, c.work, &c.range, &fluxes,
+                                              &c.error);
     Py_END_ALLOW_THREADS
-    failed = SG_TYPED(finish)(status, &error, &range, result);
-done:
-    sg_free(work.workspace);
-    SG_TYPED(free_columns)(&c);
-    return failed;
+    return SG_TYPED(finish)(&c, status, &c.range, result);
 }
 
 static int SG_TYPED(call_fluxes_sw)(const arguments_of *a, holder *h, PyObject *result)
 {
-    SG_TYPED(columns_of)    c = {0};
+    SG_TYPED(call_of) c = SG_TYPED(start)(a);
     SG_TYPED(callable_slot) python;
     SG_TYPED(sg_optics_slot) own;
     const SG_TYPED(sg_optics_slot) *slot;
-    sg_work  work        = {0};
-    sg_error error       = {0};
-    sg_range range       = {.clip = a->clip};
-    sg_poll  poll        = sg_python_poll(Py_None);
-    int      num_threads = a->num_threads, failed = -1;
+    int num_threads = a->num_threads;
     const real *mu0, *tsi = NULL, *direct, *diffuse;
     if (SG_TYPED(read_columns)(a, h, &c) || !(mu0 = input(h, a->mu0, "mu0", "n_col", 0)) ||
         (a->tsi != Py_None && !(tsi = input(h, a->tsi, "total_solar_irradiance", "n_col", 0))) ||
         !(direct = input(h, a->albedo_direct, "albedo_direct", "n_col", 0)) ||
         !(diffuse = input(h, a->albedo_diffuse, "albedo_diffuse", "n_col", 0)) ||
         SG_TYPED(optics_of)(a, c.kdist, &python, &own, &slot, &num_threads))
-        goto done;
+        return SG_TYPED(end)(&c, -1);
     SG_TYPED(sg_fluxes) fluxes = {.up     = output(h, result, 1, "up", "n_col n_lay+1"),
                                   .down   = output(h, result, 1, "down", "n_col n_lay+1"),
                                   .direct = output(h, result, a->want_direct, "direct", "n_col n_lay+1"),
                                   .up_g   = output(h, result, a->want_by_g, "up_g", "n_col n_lay+1 n_g"),
                                   .down_g = output(h, result, a->want_by_g, "down_g", "n_col n_lay+1 n_g")};
-    if (PyErr_Occurred())
-        goto done;
-    work = SG_TYPED(make_work)(c.kdist, c.columns.n_col, c.columns.n_lay, slot, num_threads, &poll);
-    if (!work.workspace)
-        goto done;
+    if (SG_TYPED(make_work)(&c, c.columns.n_col, c.columns.n_lay, slot, num_threads))
+        return SG_TYPED(end)(&c, -1);
     sg_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = SG_TYPED(sg_radiation_fluxes_sw)(c.kdist, &c.columns, mu0, tsi, direct, diffuse, slot, work, &range,
-                                              &fluxes, &error);
+    status = SG_TYPED(sg_radiation_fluxes_sw)(c.kdist, &c.columns, mu0, tsi, direct, diffuse, slot, c.work, &c.range,
+                                              &fluxes, &c.error);
     Py_END_ALLOW_THREADS
-    failed = SG_TYPED(finish)(status, &error, &range, result);
-done:
-    sg_free(work.workspace);
-    SG_TYPED(free_columns)(&c);
-    return failed;
+    return SG_TYPED(finish)(&c, status, &c.range, result);
 }
 
 static int SG_TYPED(call_gas_optics_lw)(const arguments_of *a, holder *h, PyObject *result)
 {
-    SG_TYPED(columns_of) c = {0};
-    sg_work  work   = {0};
-    sg_error error  = {0};
-    sg_range range  = {.clip = a->clip};
-    sg_poll  poll   = sg_python_poll(Py_None);
-    int      failed = -1;
+    SG_TYPED(call_of) c = SG_TYPED(start)(a);
     if (SG_TYPED(read_columns)(a, h, &c))
-        goto done;
+        return SG_TYPED(end)(&c, -1);
     SG_TYPED(sg_optics_lw) optics = {
         .tau             = output(h, result, a->want_tau, "tau", "n_col n_lay n_g"),
         .planck_fraction = output(h, result, a->want_fraction, "planck_fraction", "n_col n_lay n_g"),
@@ -282,82 +269,51 @@ static int SG_TYPED(call_gas_optics_lw)(const arguments_of *a, holder *h, PyObje
         .sfc_source      = output(h, result, a->want_surface, "sfc_source", "n_col n_g"),
         .sfc_jacobian    = output(h, result, a->want_surface, "sfc_jacobian", "n_col n_g"),
     };
-    if (PyErr_Occurred())
-        goto done;
-    work = SG_TYPED(make_work)(c.kdist, c.columns.n_col, c.columns.n_lay, NULL, a->num_threads, &poll);
-    if (!work.workspace)
-        goto done;
+    if (SG_TYPED(make_work)(&c, c.columns.n_col, c.columns.n_lay, NULL, a->num_threads))
+        return SG_TYPED(end)(&c, -1);
     sg_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = SG_TYPED(sg_radiation_gas_optics_lw)(c.kdist, &c.columns, work, &range, &optics, &error);
+    status = SG_TYPED(sg_radiation_gas_optics_lw)(c.kdist, &c.columns, c.work, &c.range, &optics, &c.error);
     Py_END_ALLOW_THREADS
-    failed = SG_TYPED(finish)(status, &error, &range, result);
-done:
-    sg_free(work.workspace);
-    SG_TYPED(free_columns)(&c);
-    return failed;
+    return SG_TYPED(finish)(&c, status, &c.range, result);
 }
 
 static int SG_TYPED(call_gas_optics_sw)(const arguments_of *a, holder *h, PyObject *result)
 {
-    SG_TYPED(columns_of) c = {0};
-    sg_work  work   = {0};
-    sg_error error  = {0};
-    sg_range range  = {.clip = a->clip};
-    sg_poll  poll   = sg_python_poll(Py_None);
-    int      failed = -1;
+    SG_TYPED(call_of) c = SG_TYPED(start)(a);
     if (SG_TYPED(read_columns)(a, h, &c))
-        goto done;
+        return SG_TYPED(end)(&c, -1);
     SG_TYPED(sg_optics_sw) optics = {
         .tau          = output(h, result, 1, "tau", "n_col n_lay n_g"),
         .ssa          = output(h, result, 1, "ssa", "n_col n_lay n_g"),
         .tau_rayleigh = output(h, result, a->want_rayleigh, "tau_rayleigh", "n_col n_lay n_g"),
     };
-    if (PyErr_Occurred())
-        goto done;
-    work = SG_TYPED(make_work)(c.kdist, c.columns.n_col, c.columns.n_lay, NULL, a->num_threads, &poll);
-    if (!work.workspace)
-        goto done;
+    if (SG_TYPED(make_work)(&c, c.columns.n_col, c.columns.n_lay, NULL, a->num_threads))
+        return SG_TYPED(end)(&c, -1);
     sg_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = SG_TYPED(sg_radiation_gas_optics_sw)(c.kdist, &c.columns, work, &range, &optics, &error);
+    status = SG_TYPED(sg_radiation_gas_optics_sw)(c.kdist, &c.columns, c.work, &c.range, &optics, &c.error);
     Py_END_ALLOW_THREADS
-    failed = SG_TYPED(finish)(status, &error, &range, result);
-done:
-    sg_free(work.workspace);
-    SG_TYPED(free_columns)(&c);
-    return failed;
+    return SG_TYPED(finish)(&c, status, &c.range, result);
 }
 
 static int SG_TYPED(call_cross_sections)(const arguments_of *a, holder *h, PyObject *result)
 {
-    SG_TYPED(columns_of) c = {0};
-    sg_work  work   = {0};
-    sg_error error  = {0};
-    sg_range range  = {.clip = a->clip};
-    sg_poll  poll   = sg_python_poll(Py_None);
-    int      failed = -1;
+    SG_TYPED(call_of) c = SG_TYPED(start)(a);
     const real *t, *p;
     if (!(c.kdist = kdist_of(a->kdist)) || !(p = input(h, a->p_lay, "pressure", "n_col", 0)) ||
         !(t = input(h, a->t_lay, "temperature", "n_col", 0)) || SG_TYPED(read_gases)(a->gases, h, &c, 0))
-        goto done;
+        return SG_TYPED(end)(&c, -1);
     sg_dim_set(&h->dims, "n_g", (npy_intp)c.kdist->n_g);
     size_t n_row      = (size_t)sg_dim(&h->dims, "n_col");
     real  *absorption = output(h, result, 1, "absorption", "n_col n_g");
     real  *second     = output(h, result, 1, c.kdist->shortwave ? "rayleigh" : "planck_fraction", "n_col n_g");
-    if (PyErr_Occurred())
-        goto done;
-    work = SG_TYPED(make_work)(c.kdist, n_row, 1, NULL, a->num_threads, &poll);
-    if (!work.workspace)
-        goto done;
+    if (SG_TYPED(make_work)(&c, n_row, 1, NULL, a->num_threads))
+        return SG_TYPED(end)(&c, -1);
     sg_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = SG_TYPED(sg_radiation_cross_sections)(c.kdist, n_row, t, p, c.gas, work, &range, absorption, second,
-                                                   &error);
+    status = SG_TYPED(sg_radiation_cross_sections)(c.kdist, n_row, t, p, c.gas, c.work, &c.range, absorption, second,
+                                                   &c.error);
     Py_END_ALLOW_THREADS
-    failed = SG_TYPED(finish)(status, &error, &range, result);
-done:
-    sg_free(work.workspace);
-    SG_TYPED(free_columns)(&c);
-    return failed;
+    return SG_TYPED(finish)(&c, status, &c.range, result);
 }

@@ -528,6 +528,7 @@ _GAS_RANGE = {
     "co": (0.0, 1e-6, "linear"),
 }
 _HALOCARBON_RANGE = (0.0, 2e-9, "linear")
+_ABSORPTION = {"absorption": ("cm2 molecule-1", "absorption cross-section per molecule of dry air")}
 
 
 class _Optics:
@@ -535,6 +536,7 @@ class _Optics:
 
     shortwave = None
     input_names = None
+    output_facts = None  # name -> (unit, text)
 
     def __init__(self, kdist, *, fixed_gases=None):
         if kdist.shortwave != self.shortwave:
@@ -562,6 +564,15 @@ class _Optics:
             low, high, scale = _GAS_RANGE.get(gas, _HALOCARBON_RANGE)
             variables[gas] = Var("1", low, high, scale=scale, doc=f"mole fraction of {gas} relative to dry air")
         return variables
+
+    @property
+    def output_names(self):
+        """Names of the outputs, in order."""
+        return tuple(self.output_facts)
+
+    def outputs(self):
+        """Name -> :class:`simgraft.Var` of every output."""
+        return {name: Var(unit, shape=self.kdist.n_g, doc=doc) for name, (unit, doc) in self.output_facts.items()}
 
     @property
     def kernel(self):
@@ -604,18 +615,7 @@ class LongwaveOptics(_Optics):
 
     shortwave = False
     input_names = tuple(LONGWAVE_INPUTS)
-    output_names = ("absorption", "planck_fraction")
-
-    def outputs(self):
-        """Name -> :class:`simgraft.Var` of every output."""
-        return {
-            "absorption": Var(
-                "cm2 molecule-1", shape=self.kdist.n_g, doc="absorption cross-section per molecule of dry air"
-            ),
-            "planck_fraction": Var(
-                "1", shape=self.kdist.n_g, doc="share of each g-point in its band's Planck function"
-            ),
-        }
+    output_facts = _ABSORPTION | {"planck_fraction": ("1", "share of each g-point in its band's Planck function")}
 
 
 class ShortwaveOptics(_Optics):
@@ -645,15 +645,4 @@ class ShortwaveOptics(_Optics):
 
     shortwave = True
     input_names = tuple(SHORTWAVE_INPUTS)
-    output_names = ("absorption", "rayleigh")
-
-    def outputs(self):
-        """Name -> :class:`simgraft.Var` of every output."""
-        return {
-            "absorption": Var(
-                "cm2 molecule-1", shape=self.kdist.n_g, doc="absorption cross-section per molecule of dry air"
-            ),
-            "rayleigh": Var(
-                "cm2 molecule-1", shape=self.kdist.n_g, doc="Rayleigh cross-section per molecule of dry air"
-            ),
-        }
+    output_facts = _ABSORPTION | {"rayleigh": ("cm2 molecule-1", "Rayleigh cross-section per molecule of dry air")}
