@@ -176,6 +176,25 @@ def test_measured_cost_tells_a_large_network_from_a_small_one(tmp_path):
     assert max(cost["large"]) < 2 * min(cost["large"])
 
 
+def test_kinds_of_networks_compete_each_with_its_own_ranges(tmp_path):
+    train, validation = search_kernels.data()
+    kinds = {
+        "plain": sg.nn.MLP([Integer(4, 8)]),
+        "residual": sg.nn.zoo.ResidualMLP(width=Integer(4, 9), blocks=Integer(1, 2)),
+    }
+    template = sg.Surrogate(search_kernels.KERNEL, Choice(kinds))
+    found = search.Search(template, fit={"epochs": 1}, cost="flops", pruner=None).run(
+        train, validation, n=6, batch=6, seed=1, folder=tmp_path, progress=False
+    )
+    drawn = {
+        "plain": {"network", "network=plain.hidden[0]"},
+        "residual": {"network", "network=residual.width", "network=residual.blocks"},
+    }
+    assert {c.parameters["network"] for c in found.candidates} == set(kinds)
+    for candidate in found.candidates:
+        assert set(candidate.parameters) == drawn[candidate.parameters["network"]]
+
+
 def test_a_function_may_make_the_surrogate_and_its_training(tmp_path):
     train, validation = search_kernels.data()
 
