@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import ROOT, as_text, from_text, need, run
+from programs import ROOT, as_text, from_text, need, run
 
 pytestmark = pytest.mark.no_asan
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from conftest import ROOT, environment, need, run
+from programs import ROOT, environment, need, run
 
 import simgraft as sg
 

@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from conftest import ROOT, need, run
+from programs import ROOT, need, run
 
 pytestmark = pytest.mark.no_asan
 
