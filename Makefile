@@ -14,7 +14,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The code the extension is built from; the Python side is installed editable and needs no rebuild.
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.[ch]')
 
-.PHONY: demo test test-slow bench setup check-asan clean
+.PHONY: demo test test-slow bench setup setup-hosts check-asan check-tsan check-valgrind clean
 .DELETE_ON_ERROR:
 
 demo: setup $(VENV)/.tables
@@ -39,6 +39,10 @@ $(VENV)/.system: tools/system-packages.sh
 	PYTHON=$(PYTHON) sh tools/system-packages.sh
 	mkdir -p $(VENV)
 	touch $@
+
+# Compilers, MPI and valgrind for the tests of host codes, which are skipped without them.
+setup-hosts: $(VENV)/.system
+	PYTHON=$(PYTHON) sh tools/system-packages.sh hosts
 
 $(VENV)/.venv: $(VENV)/.system
 	$(PYTHON) -m venv $(VENV)
@@ -69,6 +73,16 @@ check-asan: setup
 	cmake --build build/asan
 	ctest --test-dir build/asan --output-on-failure --no-tests=error
 	BIN=$(abspath $(BIN)) sh tools/pytest-asan.sh build/asan
+
+# ThreadSanitizer under threads of a host that share a surrogate.
+check-tsan: setup
+	cmake -S . -B build/tsan -G Ninja -DSG_PYTHON=OFF -DSG_SANITIZE_THREADS=ON -DCMAKE_BUILD_TYPE=Debug
+	cmake --build build/tsan
+	SIMGRAFT_TSAN_BUILD=$(abspath build/tsan) $(BIN)/python -m pytest -q tests/hosts/test_promises.py -k thread_sanitizer
+
+# The examples, the Fortran module and sharing threads under valgrind; part of make test where valgrind is there.
+check-valgrind: setup
+	$(BIN)/python -m pytest -q tests/hosts -k valgrind
 
 clean:
 	rm -rf $(VENV) build $(OUT)

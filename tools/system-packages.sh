@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes sure that what pip cannot bring is there: a C compiler, pkg-config, OpenBLAS, HDF5, Python headers and venv.
+# Makes sure that what pip cannot bring is there: a C compiler, pkg-config, OpenBLAS, HDF5, Python headers and venv; with the
+# argument "hosts" also what the tests of host codes use: C++, Fortran, MPI, valgrind.
 # Installs with apt where root or sudo allows it; otherwise says what to install and fails.
 set -u
 PYTHON=${PYTHON:-python3}
@@ -15,6 +16,13 @@ pkg-config --exists hdf5 2>/dev/null || pkg-config --exists hdf5-serial 2>/dev/n
 command -v "$PYTHON" >/dev/null || need python3
 "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null || need python3-venv
 "$PYTHON" -c 'import os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null || need python3-dev
+if [ "${1:-}" = hosts ]; then
+    command -v c++ >/dev/null || need g++
+    command -v gfortran >/dev/null || need gfortran
+    command -v mpirun >/dev/null || need openmpi-bin
+    command -v mpifort >/dev/null || need libopenmpi-dev
+    command -v valgrind >/dev/null || need valgrind
+fi
 
 [ -z "$missing" ] && exit 0
 if [ -n "${CONDA_PREFIX:-}" ]; then

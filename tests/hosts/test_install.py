@@ -81,6 +81,18 @@ def test_cmake_package_links_a_program(installed, tmp_path, target):
     assert f"module {installed.prefix}/share/simgraft/fortran/simgraft.f90" in told
 
 
+def test_cmake_package_compiles_the_fortran_module_with_its_target(installed, tmp_path):
+    need("gfortran")
+    (tmp_path / "host.f90").write_text("program host\n  use simgraft\n  print '(a)', sg_version()\nend program\n")
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.16)\nproject(host LANGUAGES Fortran)\nfind_package(simgraft 0.1 REQUIRED)\n"
+        "add_executable(host host.f90)\ntarget_link_libraries(host PRIVATE simgraft::fortran)\n"
+    )
+    run(["cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={installed.prefix}"])
+    run(["cmake", "--build", tmp_path / "build"])
+    assert run([tmp_path / "build" / "host"]).stdout.strip() == expected()[0]
+
+
 def test_destdir_leaves_no_trace_and_the_tree_may_be_moved(installed, tmp_path):
     stage, moved = tmp_path / "stage", tmp_path / "moved"
     run(["cmake", "--install", installed.build, "--prefix", "/opt/simgraft"], env={"DESTDIR": str(stage)})
