@@ -5,6 +5,8 @@ import concurrent.futures
 import doctest
 import multiprocessing
 import os
+import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -174,6 +176,44 @@ def test_measured_cost_tells_a_large_network_from_a_small_one(tmp_path):
     assert min(cost["large"]) > 3 * max(cost["small"]) > 0
     # the same network twice, medians of nine interleaved rounds
     assert max(cost["large"]) < 2 * min(cost["large"])
+
+
+def test_costs_are_freed_from_the_drift_of_the_machine(tmp_path, monkeypatch):
+    """The second batch runs while everything takes twice as long, the reference network too."""
+    speed = iter((1.0, 2.0))
+
+    def measure(surrogates, x):
+        factor = next(speed)
+        return [factor * 3e-9] * len(surrogates), factor * 7e-9
+
+    monkeypatch.setattr(search, "_measure", measure)
+    found = search_kernels.search(cost="cpu", pruner=None).run(
+        *search_kernels.data(), n=4, batch=2, seed=5, folder=tmp_path, progress=False
+    )
+    assert [c.cost for c in found.candidates] == pytest.approx([3.0] * 4, rel=1e-12)
+
+
+def test_the_example_of_the_docs_runs(tmp_path):
+    page = (HERE.parents[1] / "docs" / "bring-your-own.md").read_text()
+    (code,) = (
+        block for block in re.findall(r"```python\n(.*?)```", page, flags=re.S) if "search.run" in block
+    )
+    code = code.replace("n=64", "n=2, batch=2, progress=False").replace('"search/"', "folder")
+    code = code.replace("max_error=0.02", "max_error=1e9")
+    flame = runpy.run_path(str(HERE.parents[1] / "examples" / "flame.py"))
+    samples = flame["kernel"].sample(sg.sampling.sobol(flame["kernel"], seed=1), 512, seed=1, progress=False)
+    train, validation = samples.split(seed=2)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        names = {
+            "sg": sg,
+            "kernel": flame["kernel"],
+            "train": train,
+            "validation": validation,
+            "pool": pool,
+            "folder": tmp_path,
+        }
+        exec(code, names)
+    assert names["surrogate"].n_out == 1
 
 
 def test_kinds_of_networks_compete_each_with_its_own_ranges(tmp_path):
