@@ -174,7 +174,7 @@ def test_measured_cost_tells_a_large_network_from_a_small_one(tmp_path):
     }
     # 33 kflop against 24: a factor of ten at least, on any machine and with any guard
     assert min(cost["large"]) > 3 * max(cost["small"]) > 0
-    # the same network twice, medians of nine interleaved rounds
+    # the same network several times
     assert max(cost["large"]) < 2 * min(cost["large"])
 
 
