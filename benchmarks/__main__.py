@@ -6,17 +6,17 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import runner
+from benchmarks import plot, runner
 
 # engine_*.py hold sections of the engine's table
 NAMES = sorted(p.stem for p in Path(__file__).parent.glob("*.py")
-               if p.stem not in ("__init__", "__main__", "runner") and not p.stem.startswith("engine_"))
+               if p.stem not in ("__init__", "__main__", "plot", "runner") and not p.stem.startswith("engine_"))
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", choices=NAMES)
-    parser.add_argument("--json", metavar="FILE", help="write the rows to FILE")
+    parser.add_argument("--json", metavar="FILE", help="write the rows to FILE, and a picture beside it")
     arguments = parser.parse_args()
 
     runner.clean_environment()  # restarts the process if it must; nothing heavy is imported before
@@ -28,7 +28,10 @@ def main():
         rows.append(row)
         print(row, flush=True)
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
+        file, rows_written = Path(arguments.json), [row.as_dict() for row in rows]
+        file.write_text(json.dumps(rows_written, indent=1) + "\n")
+        for picture in plot.plot(rows_written, file.with_suffix("")):
+            print(f"picture: {picture}")
     return 0 if all(row.passed for row in rows) else 1
 
 

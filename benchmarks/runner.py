@@ -87,10 +87,10 @@ class Row:
         peer = "" if self.peer is None else f"{self.peer} {self.peer_version or ''} {self.peer_value:.4g}"
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}x"
         limit, ok = ("", "") if self.limit is None else (f"{self.op}{self.limit:.2f}", "yes" if self.passed else "NO")
-        return f"{self.name:<42}{f'{self.value:.4g} {self.unit}':<18}{peer:<44}{ratio:<9}{limit:<9}{ok}"
+        return f"{self.name:<48}{f'{self.value:.4g} {self.unit}':<18}{peer:<44}{ratio:<9}{limit:<9}{ok}"
 
 
-HEADER = f"{'name':<42}{'ours':<18}{'peer':<44}{'ratio':<9}{'limit':<9}ok"
+HEADER = f"{'name':<48}{'ours':<18}{'peer':<44}{'ratio':<9}{'limit':<9}ok"
 
 
 def _preemptions():

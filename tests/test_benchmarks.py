@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from benchmarks import plot
 from benchmarks.runner import Row, measure
 
 
@@ -36,3 +37,16 @@ def test_measured_times_are_thread_cpu_time():
     assert times["long"] / times["short"] == pytest.approx(3, rel=0.2)
     assert times["asleep"] < 1e-4
     assert len(beside) >= 15
+
+
+def test_rows_are_drawn_beside_their_file(tmp_path):
+    rows = [
+        Row("a_of_peak", 0.95, "peak", "b", "1", 0.5, 1.9, ">=", 0.9),
+        Row("a_vs_b", 100.0, "ns", "b", "1", 150.0, 1.5, ">=", 1.6),
+        Row("vjp_over_forward", 1.9, "forward", op="<=", limit=2.5),
+        Row("peak", 115.0, "GF/s"),
+    ]
+    written = plot.plot([row.as_dict() for row in rows], tmp_path / "bench")
+    assert [p.name for p in written] == ["bench.png", "bench.svg"] and all(p.stat().st_size > 1000 for p in written)
+    assert "vjp_over_forward" in written[1].read_text()
+    assert plot.plot([rows[3].as_dict()], tmp_path / "none") == []
