@@ -1,4 +1,5 @@
-"""The command line: ``simgraft study NAME --out DIR``, ``simgraft describe FILE``, ``simgraft --version``."""
+"""The command line: ``simgraft study NAME --out DIR``, ``simgraft describe FILE``, ``simgraft export FILE --c OUT``,
+``simgraft --version``."""
 
 from __future__ import annotations
 
@@ -40,6 +41,20 @@ def _describe(arguments):
     return 0
 
 
+def _export(arguments):
+    if arguments.onnx is None and arguments.c is None:
+        print("simgraft export: expected --onnx OUT or --c OUT", file=sys.stderr)
+        return 2
+    surrogate = simgraft.load(arguments.file)
+    if arguments.onnx is not None:
+        surrogate.export_onnx(arguments.onnx, dtype=arguments.dtype, by_name=arguments.by_name)
+        print(f"ONNX model: {arguments.onnx}")
+    if arguments.c is not None:
+        surrogate.export_c(arguments.c, name=arguments.name)
+        print(f"C99 source: {arguments.c}")
+    return 0
+
+
 def _parser():
     parser = argparse.ArgumentParser(prog="simgraft", description="Graft neural networks into numerical simulations.")
     parser.add_argument("--version", action="version", version=f"simgraft {simgraft.__version__}")
@@ -56,6 +71,16 @@ def _parser():
     describe = commands.add_parser("describe", help="tell what a surrogate or dataset file is")
     describe.add_argument("file", type=Path, metavar="FILE")
     describe.set_defaults(run=_describe)
+    export = commands.add_parser(
+        "export", help="write a surrogate as an ONNX model or a C99 file",
+        description="Writes a surrogate with encoder and decoder inside, for sites without simgraft.")
+    export.add_argument("file", type=Path, metavar="FILE", help="surrogate file")
+    export.add_argument("--onnx", type=Path, metavar="OUT", help="ONNX model to write")
+    export.add_argument("--c", type=Path, metavar="OUT", help="C99 file to write")
+    export.add_argument("--dtype", choices=["float32", "float64"], help="of the ONNX model's inputs and outputs; default float64")
+    export.add_argument("--by-name", action="store_true", help="one ONNX tensor for each variable")
+    export.add_argument("--name", help="prefix of the C functions; default: the kernel's name")
+    export.set_defaults(run=_export)
     return parser
 
 

@@ -103,6 +103,20 @@ def surrogate_f64():
     return make_surrogate("float64")
 
 
+@pytest.fixture(scope="session")
+def surrogate_graph():
+    """Of a network that is no chain: convolution, LSTM, normalisation, a skip, and bounds on the result."""
+
+    def network(x, n_out):
+        nn = sg.nn
+        field = nn.Conv(5, 3, activation="tanh", padding="periodic")(nn.Reshape((29, 1))(x))
+        state = nn.LSTM(7, output="last")(nn.MaxPool(2)(field))
+        h = nn.LayerNorm()(nn.Concatenate()(state, nn.GlobalPool("average")(field), nn.Dense(17, "swish")(x)))
+        return nn.Dense(n_out)(nn.Dropout(0.1)(h))
+
+    return make_surrogate(network=sg.nn.Model(network))
+
+
 # -------------------------------------------------------------------------------------------------------- C sources
 
 STRICT = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-pedantic"]

@@ -38,7 +38,7 @@ def test_every_activation(tmp_path, activation, dtype):
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-@pytest.mark.parametrize("kind", ["surrogate", "surrogate_f64"])
+@pytest.mark.parametrize("kind", ["surrogate", "surrogate_f64", "surrogate_graph"])
 def test_surrogate_gives_the_numbers_and_flags_of_evaluate(tmp_path, kind, compiler, request):
     surrogate = request.getfixturevalue(kind)
     x = surrogate.kernel.pack_inputs(random_inputs(300, seed=5))
@@ -56,6 +56,18 @@ def test_surrogate_gives_the_numbers_and_flags_of_evaluate(tmp_path, kind, compi
     dtype = surrogate.network_.dtype.name
     assert largest(y[inside], truth[inside]) < 8 * LIMIT[dtype]
     assert compiled.self_test() == (0, compiled.self_test()[1])
+
+
+@pytest.mark.no_asan
+@pytest.mark.parametrize("kind", ["surrogate", "surrogate_graph"])
+def test_self_test_is_clean_under_sanitizers(tmp_path, kind, request):
+    compiled = Compiled(interop.to_c(request.getfixturevalue(kind), name="unit"), tmp_path)
+    try:
+        compiled.build("-fsanitize=address,undefined", "-fno-sanitize-recover", "-DUNIT_SELF_TEST", "-o", tmp_path / "checked")
+    except subprocess.CalledProcessError:
+        pytest.skip("this compiler has no sanitizers")
+    done = subprocess.run([str(tmp_path / "checked")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_self_test_reports_a_changed_weight(tmp_path, surrogate):

@@ -93,7 +93,7 @@ def test_parameter_of_an_activation_keeps_its_precision(activation, dtype):
 
 
 @pytest.mark.parametrize("host", ["float32", "float64"])
-@pytest.mark.parametrize("kind", ["surrogate", "surrogate_f64"])
+@pytest.mark.parametrize("kind", ["surrogate", "surrogate_f64", "surrogate_graph"])
 def test_exported_surrogate_gives_the_numbers_of_evaluate(kind, host, request):
     surrogate = request.getfixturevalue(kind)
     x = surrogate.kernel.pack_inputs(random_inputs(300, seed=5)).astype(host)
