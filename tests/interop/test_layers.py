@@ -73,6 +73,29 @@ def test_onnx_in_double_comes_back_with_the_same_numbers(name, seed):
     assert largest(back.predict(x), network.predict(x)) < (1e-11 if "norm" in name else LIMIT["float64"])
 
 
+UNEVEN = [
+    nn.Conv(5, (2, 3, 1), stride=(1, 2, 1), dilation=(2, 1, 3), padding="same"),
+    nn.Conv(4, (3, 1, 2), dilation=(1, 2, 2), padding="periodic", groups=2),
+    nn.Conv(3, (2, 2, 3), stride=(2, 1, 1), dilation=(1, 3, 1), padding="replicate"),
+    nn.MaxPool((2, 1, 3), (1, 2, 2), padding="same"),
+    nn.AveragePool((1, 3, 2), (2, 1, 3), padding="same"),
+    nn.Upsample((3, 1, 2), method="linear"),
+    nn.Upsample((1, 2, 3)),
+    nn.Pad((0, 2, 1), (3, 0, 1), mode="reflect"),
+]
+
+
+@pytest.mark.parametrize("layer", UNEVEN, ids=repr)
+def test_every_dimension_of_a_field_has_its_own_numbers(tmp_path, layer):
+    x = nn.Input((7, 6, 5, 4))
+    network = randomised(nn.Network.from_graph(x, layer(x), seed=1), 2)
+    x = np.random.default_rng(3).normal(size=(4, network.n_in)).astype(np.float32)
+    truth = network.predict(x)
+    y, _ = Compiled(interop.to_c(network, name="unit"), tmp_path).evaluate(x, network.n_out)
+    assert largest(y, truth) < LIMIT["float32"]
+    assert largest(interop.from_onnx(interop.to_onnx(network)).predict(x), truth) < LIMIT["float32"]
+
+
 @pytest.mark.parametrize("write", [interop.to_c, interop.to_onnx], ids=["c", "onnx"])
 def test_layer_that_cannot_be_written_is_named(write):
     x = nn.Input(4)

@@ -117,6 +117,19 @@ def test_missing_values_that_are_not_numbers_go_in_and_out():
     assert np.array_equal(y, surrogate.evaluate(x), equal_nan=True) and np.isnan(y).sum() == 3
 
 
+def test_signed_logarithm_keeps_small_values():
+    kernel = sg.Kernel(None, inputs={"x": sg.Var("m")}, outputs={"y": sg.Var("m")}, name="small")
+    chain = [sg.encode.SignedLog(scale=2.0)]
+    one = [np.ones((1, 1)), np.zeros(1)]
+    there = sg.Surrogate.from_network(kernel, [one[0]], [one[1]], ["linear"], encoder={"x": chain})
+    back = sg.Surrogate.from_network(kernel, [one[0]], [one[1]], ["linear"], decoder={"y": chain})
+    x = np.array([[0.0], [1e-300], [-1e-20], [3e-9], [-0.1], [50.0]])
+    for surrogate in (there, back):
+        y, truth = run(interop.to_onnx(surrogate), x)[0], surrogate.evaluate(x)
+        assert np.all(np.abs(y - truth) <= 8 * 2.0**-52 * np.abs(truth))  # of each value: 8 roundings
+        assert y[0] == 0 and y[1] != 0
+
+
 def test_variables_by_name(surrogate):
     inputs = random_inputs(20, seed=5)
     model = interop.to_onnx(surrogate, by_name=True)

@@ -85,7 +85,7 @@ def test_convolution(torch, rank, options):
     assert off(torch, module, (3, *(10, 9, 7)[:rank])) < 2 * LIMIT["float32"]
 
 
-POOLS = ["MaxPool{}(2)", "MaxPool{}(3, 2, 1)", "AvgPool{}(2, 1)", "AvgPool{}(3, 2, 1)", "MaxPool{}(2, ceil_mode=True)",
+POOLS = ["MaxPool{}(2)", "MaxPool{}(3, 2, 1)", "AvgPool{}(2, 1)", "AvgPool{}(3, 2, 1)", "MaxPool{}(2, ceil_mode=True)", "MaxPool{}(4, 2, 2, ceil_mode=True)",
          "AdaptiveAvgPool{}(1)", "AdaptiveMaxPool{}(1)", "AdaptiveAvgPool{}(3)", "Upsample{}(scale_factor=3)",
          "Upsample{}(scale_factor=2, mode=LINEAR)", "ZeroPad{}(1)", "CircularPad{}(1)", "ReplicationPad{}(2)",
          "ReflectionPad{}(1)", "ConstantPad{}(1, 0.0)", "BatchNorm{}(3)", "Dropout{}()"]  # fmt: skip
@@ -110,6 +110,13 @@ def test_pooling_upsampling_padding(torch, rank, layer):
     if not any(True for _ in module.parameters()):
         module.append(eval(f"torch.nn.Conv{rank}d(3, 2, 1)", {"torch": torch}))
     assert off(torch, module, (3, *(9, 9, 6)[:rank])) < LIMIT["float32"]
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_uneven_padding(torch, rank):
+    pads = (1, 2, 0, 3, 4, 1)[: 2 * rank]
+    module = torch.nn.Sequential(getattr(torch.nn, f"ZeroPad{rank}d")(pads), getattr(torch.nn, f"Conv{rank}d")(3, 2, 1))
+    assert off(torch, module, (3, *(9, 8, 6)[:rank])) < LIMIT["float32"]
 
 
 def test_flattened_image(torch):
