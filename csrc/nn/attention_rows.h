@@ -15,12 +15,13 @@ typedef struct sg_attention {
 
 /* One row. */
 typedef struct sg_attention_row {
-    const real *query; /* (n_queries, n_key)                      */
-    const real *key;   /* (n_items, n_key)                        */
-    const real *value; /* (n_items, n_value)                      */
-    const real *mask;  /* (n_items), present where > 0.5, or NULL */
-    real       *share; /* (n_queries, n_heads, n_items): softmax of the scores, 0 for items that are not there */
-    real       *work;  /* (2 max(n_key, n_value) + 1, n_items) */
+    const real *query; /* (n_queries, n_key)                                                   */
+    const real *key;   /* (n_items, n_key)                                                     */
+    const real *value; /* (n_items, n_value)                                                   */
+    const real *mask;  /* (n_items), present where > 0.5, or NULL                              */
+    real       *share; /* (n_queries, n_heads, n_items): softmax of the scores, 0 where absent */
+    int         keep;  /* 0: share has room for one query and head only, in inference          */
+    real       *work;  /* (2 max(n_key, n_value) + 1, n_items)                                 */
 } sg_attention_row;
 
 SG_INLINE int sg_attention_present(const sg_attention_row *r, size_t item)
@@ -120,7 +121,7 @@ static inline void sg_attention_forward(const sg_attention *s, const sg_attentio
     sg_attention_transpose(s, r, s->n_key, r->key, key_t);
     for (size_t q = 0; q < s->n_queries; q++)
         for (size_t h = 0; h < s->n_heads; h++) {
-            real *share = r->share + (q * s->n_heads + h) * s->n_items;
+            real *share = r->share + (r->keep ? (q * s->n_heads + h) * s->n_items : 0);
             sg_attention_scores(s, n_k, r->query + q * s->n_key + h * n_k, key_t + h * n_k * s->n_items,
                                 scale, share, 0);
             sg_attention_softmax(s, r, share);

@@ -5,15 +5,14 @@
 
 #include "nn/op_entry.h"
 
-/* Sets saved_per_row (the shares) and scratch_per_row (shares of inference, two transposed sets, scores), and
- * adds to flops. */
+/* Sets saved_per_row (the shares), scratch_per_row (shares of a query and head, two transposed sets, scores) and
+ * flops. */
 static inline void sg_op_attention_memory(sg_op_site *site, size_t n_queries, size_t n_items, size_t n_heads,
                                           size_t n_key, size_t n_value)
 {
-    const size_t n_share  = sg_size_mul(sg_size_mul(n_queries, n_heads), n_items),
-                 n_wide   = n_key > n_value ? n_key : n_value;
-    site->saved_per_row   = n_share;
-    site->scratch_per_row = n_share + sg_size_mul(2 * n_wide + 1, n_items);
+    const size_t n_wide   = n_key > n_value ? n_key : n_value;
+    site->saved_per_row   = sg_size_mul(sg_size_mul(n_queries, n_heads), n_items);
+    site->scratch_per_row = sg_size_mul(2 * n_wide + 2, n_items);
     site->flops           = 2.0 * (double)n_queries * (double)n_items * (double)(n_key + n_value);
 }
 

@@ -26,7 +26,8 @@ static sg_attention_row row_of(const sg_op_call *call, const sg_attention *s, si
         .value = in_row(call, VALUE, row),
         .mask  = in_row(call, MASK, row),
         .share = call->saved ? (real *)call->saved + row * n_share : call->scratch,
-        .work  = (real *)call->scratch + n_share,
+        .keep  = call->saved != NULL,
+        .work  = (real *)call->scratch + s->n_items,
     };
 }
 

@@ -21,7 +21,8 @@ static sg_attention_row row_of(const sg_op_call *call, const sg_attention *s, si
         .value = (const real *)call->in[VALUE] + row * s->n_items * s->n_value,
         .mask  = call->site->n_inputs > MASK ? (const real *)call->in[MASK] + row * s->n_items : NULL,
         .share = call->saved ? (real *)call->saved + row * n_share : call->scratch,
-        .work  = (real *)call->scratch + n_share,
+        .keep  = call->saved != NULL,
+        .work  = (real *)call->scratch + s->n_items,
     };
 }
 
