@@ -589,8 +589,8 @@ class Search:
     cost : {"cpu", "flops"}
         "cpu": thread CPU time of the deployed surrogate, guard included, per row [ns], measured on one thread
         in calls of 1024 rows: the least of 61 rounds in which the candidates of a batch and a fixed reference
-        network take turns; by the time of the latter, drifts of the machine are divided out. "flops": floating-point operations per
-        row, which are the same everywhere.
+        network take turns; by the time of the latter, drifts of the machine are divided out. "flops":
+        floating-point operations per row, which are the same everywhere.
     pruner : "median", None or optuna.pruners.BasePruner, optional
         Whether a training is worth going on with, asked ten times in its course. "median" (Optuna's
         ``MedianPruner()``): it ends if its error is above the median of what finished candidates of the
