@@ -253,11 +253,10 @@ class Kernel:
         FileExistsError
             If the folder holds another data set.
         """
-        from simgraft import dataset
-
-        return dataset.sample(
+        if not callable(getattr(sampler, "sample", None)):
+            raise TypeError(f"sampler: expected one of simgraft.sampling, got {type(sampler).__name__}")
+        return sampler.sample(
             self,
-            sampler,
             n,
             out,
             seed=seed,

@@ -11,7 +11,7 @@ import inspect
 
 import numpy as np
 
-from simgraft import _core
+from simgraft import _core, dataset
 from simgraft import variables as _variables
 
 __all__ = ["uniform", "log_uniform", "latin_hypercube", "sobol", "from_states", "function", "Sampler"]
@@ -57,6 +57,10 @@ class Sampler:
     def part(self, start, stop):
         """A sampler that need only give rows start .. stop - 1; what is sent to a worker."""
         return self
+
+    def sample(self, kernel, n=None, out=None, **options):
+        """The data set of `Kernel.sample`, which describes the arguments."""
+        return dataset.sample(kernel, self, n, out, **options)
 
     def describe(self):
         """What identifies the sampler, as JSON values."""

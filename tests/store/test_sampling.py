@@ -96,3 +96,8 @@ def test_user_function_of_wrong_length_is_refused():
     sampler = sg.sampling.function(lambda rng, n: draw(rng, n + 1), seed=1)
     with pytest.raises(ValueError, match="gave 11 rows, asked for 10"):
         sampler.draw(KERNEL, 0, 10, 10)
+
+
+def test_what_is_no_sampler_is_refused():
+    with pytest.raises(TypeError, match="sampler: expected one of simgraft.sampling, got int"):
+        KERNEL.sample(3, 10)
