@@ -9,6 +9,9 @@
 
 #include "nn/dense_plan.h"
 #include "nn/lanes.h"
+
+#define SG_TILE_MOVED(context, row, column) moved(context, row, column)
+#define SG_TILE_AT(place) ((size_t)0)
 #include "nn/tile.h"
 
 #if SG_REAL_IS_FLOAT
@@ -28,11 +31,19 @@ typedef sg_dense_output_f64 output_rows;
 
 typedef struct target {
     const real *bias; /* of the first row or column of the product */
+    int         by_row; /* biases belong to rows, not to columns */
     real       *y;    /* element (row, column) of the product at y[row * y_row + column] */
     ptrdiff_t   y_row;
     real        parameter;
     size_t      pace; /* 65536 / n_k */
 } target;
+
+SG_INLINE target moved(target t, size_t row, size_t column)
+{
+    t.bias += t.by_row ? row : column;
+    t.y += (ptrdiff_t)row * t.y_row + (ptrdiff_t)column;
+    return t;
+}
 
 SG_INLINE vr start_rows(const target *t, size_t row, size_t column, size_t n)
 {
@@ -148,7 +159,7 @@ static void layer_rows(const sg_dense_step *s, size_t n_rows, const real *x, ptr
                                                 .b       = s->weight,
                                                 .b_k     = SG_PANEL,
                                                 .b_panel = (ptrdiff_t)(s->n_in * SG_PANEL)},
-                                  &(target){s->bias, y, y_row, (real)s->parameter, 65536 / s->n_in});
+                                  &(target){s->bias, 0, y, y_row, (real)s->parameter, 65536 / s->n_in});
     if (!fused)
         pass[s->activation](n_rows, s->n_out, (real)s->parameter, y, y, y_row);
 }
@@ -168,7 +179,7 @@ static void layer_columns(const sg_dense_step *s, size_t n_rows, const real *x, 
                           .b       = x,
                           .b_k     = SG_DENSE_BLOCK,
                           .b_panel = SG_PANEL},
-            &(target){(const real *)s->bias + j, y + (ptrdiff_t)j * y_j, y_j, (real)s->parameter, 65536 / s->n_in});
+            &(target){(const real *)s->bias + j, 1, y + (ptrdiff_t)j * y_j, y_j, (real)s->parameter, 65536 / s->n_in});
     if (!fused)
         pass[s->activation](s->n_out, n_rows, (real)s->parameter, y, y, y_j);
 }

@@ -43,6 +43,13 @@ typedef struct sg_product {
     ptrdiff_t   b_k;      /* SG_PANEL for packed panels */
 } sg_product;
 
+/* A file may define SG_TILE_MOVED(context, row, column), the context with its pointers moved to a tile, and SG_TILE_AT(place)
+ * as 0: then row and column are counted within the tile, and the addresses of its results need no multiplications. */
+#ifndef SG_TILE_MOVED
+#define SG_TILE_MOVED(context, row, column) (context)
+#define SG_TILE_AT(place) (place)
+#endif
+
 /* How b ends at the right edge. */
 #define SG_B_PACKED 0  /* the last panel is padded to SG_PANEL columns with finite numbers: read in full */
 #define SG_B_PLAIN 1   /* nothing may be read beyond column n_cols - 1: masked reads in the last panel   */
@@ -84,7 +91,7 @@ SG_INLINE const real *sg_tile_row(int r, const real *a_0, const real *a_4, const
 #define SG_TILE_LANES(v, V, LAST) ((v) == (V) - 1 ? (LAST) : (size_t)VL)
 
 #define SG_TILE_START(v, r, V, START, LAST) \
-    vr acc_##r##_##v = START(&c, row + (r), column + (size_t)(v) * VL, SG_TILE_LANES(v, V, LAST));
+    vr acc_##r##_##v = START(&c, SG_TILE_AT(row) + (r), SG_TILE_AT(column) + (size_t)(v) * VL, SG_TILE_LANES(v, V, LAST));
 #define SG_TILE_START_ROW(r, V, START, LAST) SG_VECTORS_##V(SG_TILE_START, r, V, START, LAST)
 
 #define SG_TILE_READ_B(v, V, READ) \
@@ -95,7 +102,7 @@ SG_INLINE const real *sg_tile_row(int r, const real *a_0, const real *a_4, const
     SG_VECTORS_##V(SG_TILE_FMA, r)
 
 #define SG_TILE_END(v, r, V, END, LAST) \
-    END(&c, row + (r), column + (size_t)(v) * VL, acc_##r##_##v, SG_TILE_LANES(v, V, LAST));
+    END(&c, SG_TILE_AT(row) + (r), SG_TILE_AT(column) + (size_t)(v) * VL, acc_##r##_##v, SG_TILE_LANES(v, V, LAST));
 #define SG_TILE_END_ROW(r, V, END, LAST) SG_VECTORS_##V(SG_TILE_END, r, V, END, LAST)
 
 /* One tile of R rows and V vectors. LAST: lanes that count in the last vector; READ: lanes of it that may be read from b. */
@@ -103,7 +110,7 @@ SG_INLINE const real *sg_tile_row(int r, const real *a_0, const real *a_4, const
     static __attribute__((noinline)) void name(const sg_product *p, const CONTEXT *context, size_t row, size_t column, \
                                                size_t lanes)                                                           \
     {                                                                                                                  \
-        const CONTEXT   c = *context;                                                                                  \
+        const CONTEXT   c = SG_TILE_MOVED(*context, row, column);                                                      \
         const ptrdiff_t a_row = p->a_row, a_k = p->a_k, b_k = p->b_k, b_panel = p->b_panel;                            \
         const ptrdiff_t step = a_row * (ptrdiff_t)sizeof(real), step_3 = 3 * step;                                     \
         const real     *a_0 = p->a + (ptrdiff_t)row * a_row, *a_4 = a_0, *a_8 = a_0;                                   \
@@ -117,7 +124,7 @@ SG_INLINE const real *sg_tile_row(int r, const real *a_0, const real *a_4, const
         for (size_t k = p->n_k; k; k--) {                                                                              \
             SG_VECTORS_##V(SG_TILE_READ_B, V, READ)                                                                    \
             SG_ROWS_##R(SG_TILE_FMA_ROW, V)                                                                            \
-            AHEAD(&c, row, column, k, (size_t)(R), (size_t)(V));                                                       \
+            AHEAD(&c, SG_TILE_AT(row), SG_TILE_AT(column), k, (size_t)(R), (size_t)(V));                               \
             a_0 += a_k, a_4 += a_k, a_8 += a_k, b += b_k;                                                              \
         }                                                                                                              \
         SG_ROWS_##R(SG_TILE_END_ROW, V, END, LAST)                                                                     \
