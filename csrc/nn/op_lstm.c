@@ -29,6 +29,7 @@ const sg_op sg_op_entry_lstm = {
     .max_inputs    = 1,
     .n_attributes  = SG_OP_COUNT_OF(lstm_attributes),
     .attributes    = lstm_attributes,
+    .flags         = SG_OP_STEPS_THROUGH_ROWS,
     .tolerance_f64 = 1e-6,
     .tolerance_f32 = 1e-3,
     .rule          = lstm_rule,

@@ -201,7 +201,8 @@ enum {
     SG_OP_BACKWARD_READS_INPUT  = 1,  /* the plan keeps the inputs until backward                           */
     SG_OP_BACKWARD_READS_OUTPUT = 2,  /* the plan keeps the output until backward                           */
     SG_OP_RANDOM                = 4,  /* draws random numbers in training                                   */
-    SG_OP_COUPLES_ROWS          = 8   /* in training all rows of a batch must come in one call; statistics  */
+    SG_OP_COUPLES_ROWS          = 8,  /* in training all rows of a batch must come in one call; statistics  */
+    SG_OP_STEPS_THROUGH_ROWS    = 16  /* looks at a small part of every row at a time: chunks of many rows  */
 };
 
 /* A stream of integers for examples. */
