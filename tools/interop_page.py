@@ -1,7 +1,7 @@
 """Writes the tables of docs/interop.md from the code and from the differences that the tests measure.
 
-    SIMGRAFT_INTEROP_DEVIATIONS=deviations.json python -m pytest tests/interop
-    python tools/interop_page.py deviations.json
+SIMGRAFT_INTEROP_DEVIATIONS=deviations.json python -m pytest tests/interop
+python tools/interop_page.py deviations.json
 """
 
 import json
@@ -25,7 +25,9 @@ def tables(deviations):
 
     def listed(table, title, supported):
         lines = [f"| {title} | what is read | largest difference |", "|---|---|---|"]
-        return "\n".join(lines + [f"| `{name}` | {doc} | {figure(table, name)} |" for name, doc in supported.items()])
+        return "\n".join(
+            lines + [f"| `{name}` | {doc} | {figure(table, name)} |" for name, doc in supported.items()]
+        )
 
     lines = ["| layer | ONNX | C, float | C, double |", "|---|---|---|---|"]
     for name in sorted({*c99.LAYERS, *onnx_export.LAYERS}):

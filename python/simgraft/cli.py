@@ -1,5 +1,5 @@
-"""The command line: ``simgraft study NAME --out DIR``, ``simgraft describe FILE``, ``simgraft export FILE --c OUT``,
-``simgraft --version``."""
+"""The command line: ``simgraft study NAME --out DIR``, ``simgraft describe FILE``,
+``simgraft export FILE --c OUT``, ``simgraft --version``."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _parser():
     export.add_argument("file", type=Path, metavar="FILE", help="surrogate file")
     export.add_argument("--onnx", type=Path, metavar="OUT", help="ONNX model to write")
     export.add_argument("--c", type=Path, metavar="OUT", help="C99 file to write")
-    export.add_argument("--dtype", choices=["float32", "float64"], help="of the ONNX model's inputs and outputs; default float64")
+    export.add_argument("--dtype", choices=["float32", "float64"], help="of the ONNX tensors; default float64")
     export.add_argument("--by-name", action="store_true", help="one ONNX tensor for each variable")
     export.add_argument("--name", help="prefix of the C functions; default: the kernel's name")
     export.set_defaults(run=_export)

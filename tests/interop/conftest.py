@@ -12,7 +12,6 @@ import pytest
 import simgraft as sg
 from simgraft import encode
 
-
 MISSING = -999.0
 
 
@@ -78,7 +77,9 @@ DECODER = {
 
 def random_inputs(n, seed):
     rng = np.random.default_rng(seed)
-    columns = {name: rng.uniform(v.low, v.high, (n, *v.shape)) for name, v in INPUTS.items() if v.low is not None}
+    columns = {
+        name: rng.uniform(v.low, v.high, (n, *v.shape)) for name, v in INPUTS.items() if v.low is not None
+    }
     columns["pressure"] = np.exp(rng.uniform(np.log(1e3), np.log(1e7), n))
     columns["kind"] = rng.integers(0, 4, n).astype(float)
     columns["depth"] = np.where(rng.random(n) < 0.25, MISSING, rng.uniform(0, 4, n))
@@ -86,10 +87,14 @@ def random_inputs(n, seed):
 
 
 def make_surrogate(dtype="float32", network=None):
-    kernel = sg.Kernel(_everything, inputs=INPUTS, outputs=OUTPUTS, name="every thing", version="2.1", check=False)
+    kernel = sg.Kernel(
+        _everything, inputs=INPUTS, outputs=OUTPUTS, name="every thing", version="2.1", check=False
+    )
     inputs = random_inputs(2000, seed=1)
     data = sg.Dataset.from_arrays(kernel, {name: inputs[name] for name in INPUTS}, _everything(inputs))
-    surrogate = sg.Surrogate(kernel, network or sg.nn.MLP([33, 17], "tanh"), encoder=ENCODER, decoder=DECODER, guard="count")
+    surrogate = sg.Surrogate(
+        kernel, network or sg.nn.MLP([33, 17], "tanh"), encoder=ENCODER, decoder=DECODER, guard="count"
+    )
     return surrogate.fit(data, seed=2, epochs=3, dtype=dtype, progress=False)
 
 
@@ -117,7 +122,7 @@ def surrogate_graph():
     return make_surrogate(network=sg.nn.Model(network))
 
 
-# -------------------------------------------------------------------------------------------------------- C sources
+# -------------------------------------------------------------------------------------------------- C sources
 
 STRICT = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 
@@ -149,10 +154,14 @@ class Compiled:
         """Outputs of rows and what the function returned for each."""
         x = np.ascontiguousarray(x)
         y, flags = np.empty((len(x), n_out), x.dtype), np.empty(len(x), int)
-        function = getattr(self.library, f"{self.name}_eval" if workspace is None else f"{self.name}_eval_with")
+        function = getattr(
+            self.library, f"{self.name}_eval" if workspace is None else f"{self.name}_eval_with"
+        )
         for i, row in enumerate(x):
             given = [row.ctypes.data_as(ctypes.c_void_p), y[i].ctypes.data_as(ctypes.c_void_p)]
-            flags[i] = function(*given, *([] if workspace is None else [workspace.ctypes.data_as(ctypes.c_void_p)]))
+            flags[i] = function(
+                *given, *([] if workspace is None else [workspace.ctypes.data_as(ctypes.c_void_p)])
+            )
         return y, flags
 
 

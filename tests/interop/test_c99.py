@@ -1,7 +1,8 @@
 """C99 source: compiles without a warning, gives the library's numbers, needs nothing but libm.
 
-Limits. The C code and the library round differently (libm, fused or separate multiply-add): a float network of a few
-layers differs by some ulp of its largest output, 1.2e-7 each; 20 ulp are allowed, in double likewise.
+Limits. The C code and the library round differently (libm, fused or separate multiply-add): a float network
+of a few layers differs by some ulp of its largest output, 1.2e-7 each; 20 ulp are allowed, in double
+likewise.
 """
 
 import re
@@ -31,7 +32,9 @@ def test_network_gives_the_numbers_of_predict(tmp_path, sizes, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", nn.ACTIVATIONS)
 def test_every_activation(tmp_path, activation, dtype):
-    network = randomised(nn.MLP([17], activation, output_activation=activation).build(3, 5, seed=1, dtype=dtype), 2)
+    network = randomised(
+        nn.MLP([17], activation, output_activation=activation).build(3, 5, seed=1, dtype=dtype), 2
+    )
     x = np.random.default_rng(3).normal(0, 3, size=(200, 3)).astype(dtype)
     y, _ = Compiled(interop.to_c(network, name="unit"), tmp_path).evaluate(x, 5)
     assert largest(y, network.predict(x)) < LIMIT[dtype]
@@ -42,7 +45,9 @@ def test_every_activation(tmp_path, activation, dtype):
 def test_surrogate_gives_the_numbers_and_flags_of_evaluate(tmp_path, kind, compiler, request):
     surrogate = request.getfixturevalue(kind)
     x = surrogate.kernel.pack_inputs(random_inputs(300, seed=5))
-    x[:100] *= np.random.default_rng(6).uniform(-2, 3, x[:100].shape)  # many outside; logarithms of negative numbers
+    x[:100] *= np.random.default_rng(6).uniform(
+        -2, 3, x[:100].shape
+    )  # many outside; logarithms of negative numbers
     x[100, 2], x[101, 0] = np.nan, np.inf
     compiled = Compiled(interop.to_c(surrogate, name="unit"), tmp_path, compiler=compiler)
     y, flags = compiled.evaluate(x, surrogate.n_out)
@@ -63,7 +68,13 @@ def test_surrogate_gives_the_numbers_and_flags_of_evaluate(tmp_path, kind, compi
 def test_self_test_is_clean_under_sanitizers(tmp_path, kind, request):
     compiled = Compiled(interop.to_c(request.getfixturevalue(kind), name="unit"), tmp_path)
     try:
-        compiled.build("-fsanitize=address,undefined", "-fno-sanitize-recover", "-DUNIT_SELF_TEST", "-o", tmp_path / "checked")
+        compiled.build(
+            "-fsanitize=address,undefined",
+            "-fno-sanitize-recover",
+            "-DUNIT_SELF_TEST",
+            "-o",
+            tmp_path / "checked",
+        )
     except subprocess.CalledProcessError:
         pytest.skip("this compiler has no sanitizers")
     done = subprocess.run([str(tmp_path / "checked")], capture_output=True, text=True)
@@ -100,8 +111,23 @@ def test_needs_only_libm_and_has_no_state(tmp_path, surrogate):
     text = subprocess.run(["nm", str(tmp_path / "unit.o")], capture_output=True, text=True, check=True).stdout
     symbols = [line.split()[-2:] for line in text.splitlines()]
     assert {name for kind, name in symbols if kind == "U"} <= {
-        "log", "exp", "sin", "cos", "pow", "sqrt", "log1p", "expm1", "atan2", "tanhf", "floor", "_GLOBAL_OFFSET_TABLE_",
-        "memcpy", "memset", "__stack_chk_fail", "sincos"}  # fmt: skip
+        "log",
+        "exp",
+        "sin",
+        "cos",
+        "pow",
+        "sqrt",
+        "log1p",
+        "expm1",
+        "atan2",
+        "tanhf",
+        "floor",
+        "_GLOBAL_OFFSET_TABLE_",
+        "memcpy",
+        "memset",
+        "__stack_chk_fail",
+        "sincos",
+    }
     assert not [name for kind, name in symbols if kind in "dDbBC" and not re.search(r"_(name|unit)$", name)]
     assert all(name.startswith("unit_") for kind, name in symbols if kind in "TDR")
 
@@ -111,7 +137,8 @@ def test_declarations_alone_serve_a_host(tmp_path, surrogate):
     (tmp_path / "host.c").write_text(
         '#define UNIT_DECLARE\n#include "unit.c"\n#include <stdio.h>\n'
         "int main(void) { double in[UNIT_N_IN] = {0}, out[UNIT_N_OUT]; int f = unit_eval(in, out);\n"
-        '  printf("%d %s|%s\\n", f, unit_input_name[1], unit_input_unit[UNIT_N_IN - 1]); return 0; }\n')
+        '  printf("%d %s|%s\\n", f, unit_input_name[1], unit_input_unit[UNIT_N_IN - 1]); return 0; }\n'
+    )
     compiled.build("-o", tmp_path / "host", tmp_path / "host.c")
     text = subprocess.run([str(tmp_path / "host")], capture_output=True, text=True, check=True).stdout
     assert text.split(" ", 1)[1] == 'pressure|"kg"/m\\3\n'

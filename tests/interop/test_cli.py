@@ -31,4 +31,8 @@ def test_wrong_use_exits_with_2(tmp_path, file, capsys):
     assert main(["export", str(tmp_path / "none.sg"), "--c", str(tmp_path / "s.c")]) == 2
     assert main(["export", file, "--c", str(tmp_path / "s.c"), "--name", "2x"]) == 2
     text = capsys.readouterr().err
-    assert "expected --onnx OUT or --c OUT" in text and "none.sg" in text and "expected a C identifier, got '2x'" in text
+    assert (
+        "expected --onnx OUT or --c OUT" in text
+        and "none.sg" in text
+        and "expected a C identifier, got '2x'" in text
+    )

@@ -1,7 +1,8 @@
 """Every layer that can be exported, on the random examples of the operator table, as ONNX and as C.
 
-Limits. Sums of up to some hundred terms in another order, and other exponentials: 40 ulp of the largest output are allowed, 1.2e-7
-each in float. Examples have values of order 1, and no cancellation larger than that of a normalisation.
+Limits. Sums of up to some hundred terms in another order, and other exponentials: 40 ulp of the largest
+output are allowed, 1.2e-7 each in float. Examples have values of order 1, and no cancellation larger than
+that of a normalisation.
 """
 
 import numpy as np
@@ -59,7 +60,9 @@ def test_onnx_there_and_back(name, seed):
     model = interop.to_onnx(network)
     session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     truth = network.predict(x)
-    assert record("onnx export", [name], largest(session.run(None, {"inputs": x})[0], truth)) < LIMIT["float32"]
+    assert (
+        record("onnx export", [name], largest(session.run(None, {"inputs": x})[0], truth)) < LIMIT["float32"]
+    )
     assert largest(interop.from_onnx(model).predict(x), truth) < LIMIT["float32"]
 
 
@@ -100,5 +103,7 @@ def test_every_dimension_of_a_field_has_its_own_numbers(tmp_path, layer):
 def test_layer_that_cannot_be_written_is_named(write):
     x = nn.Input(4)
     network = nn.Network.from_graph(x, nn.GaussianSample()(nn.Dense(6, "tanh")(x), nn.Dense(6)(x)), seed=1)
-    with pytest.raises(interop.UnsupportedError, match=r"node 3 \(gaussian_sample\): layer not supported; supported are "):
+    with pytest.raises(
+        interop.UnsupportedError, match=r"node 3 \(gaussian_sample\): layer not supported; supported are "
+    ):
         write(network)

@@ -1,7 +1,7 @@
 """ONNX in and out, against the numbers of ONNX Runtime.
 
-Limits. ONNX Runtime adds in another order and has its own exp and tanh: a float network of a few layers differs by some ulp of
-its largest output, 1.2e-7 each; 20 ulp are allowed, in double likewise.
+Limits. ONNX Runtime adds in another order and has its own exp and tanh: a float network of a few layers
+differs by some ulp of its largest output, 1.2e-7 each; 20 ulp are allowed, in double likewise.
 """
 
 import json
@@ -32,10 +32,15 @@ def graph(nodes, shapes, constants=None, outputs=("y",), opset=18, kind=TensorPr
     made = [helper.make_node(op, i, o, name=f"node{k}", **a) for k, (op, i, o, a) in enumerate(nodes)]
     model = helper.make_model(
         helper.make_graph(
-            made, "test", [helper.make_tensor_value_info(n, kind, s) for n, s in shapes.items()],
+            made,
+            "test",
+            [helper.make_tensor_value_info(n, kind, s) for n, s in shapes.items()],
             [helper.make_tensor_value_info(n, kind, None) for n in outputs],
-            [numpy_helper.from_array(v, n) for n, v in (constants or {}).items()]),
-        opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+            [numpy_helper.from_array(v, n) for n, v in (constants or {}).items()],
+        ),
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=8,
+    )
     return model
 
 
@@ -57,7 +62,7 @@ def draw(*shape, seed=0, dtype=np.float32, scale=1.0):
     return (scale * np.random.default_rng(seed).normal(size=shape)).astype(dtype)
 
 
-# ------------------------------------------------------------------------------------------------------------- export
+# ----------------------------------------------------------------------------------------------------- export
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -73,7 +78,9 @@ def test_exported_network_gives_the_numbers_of_predict(sizes, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", nn.ACTIVATIONS)
 def test_every_activation_comes_back_as_it_went(activation, dtype):
-    network = randomised(nn.MLP([17], activation, output_activation=activation).build(3, 5, seed=1, dtype=dtype), 2)
+    network = randomised(
+        nn.MLP([17], activation, output_activation=activation).build(3, 5, seed=1, dtype=dtype), 2
+    )
     x = draw(200, 3, dtype=dtype, scale=3)
     model = interop.to_onnx(network)
     back = interop.from_onnx(model)
@@ -107,11 +114,14 @@ def test_exported_surrogate_gives_the_numbers_of_evaluate(kind, host, request):
 
 
 def test_missing_values_that_are_not_numbers_go_in_and_out():
-    kernel = sg.Kernel(None, inputs={"x": sg.Var("m", shape=3)}, outputs={"y": sg.Var("m", shape=3)}, name="gaps")
+    kernel = sg.Kernel(
+        None, inputs={"x": sg.Var("m", shape=3)}, outputs={"y": sg.Var("m", shape=3)}, name="gaps"
+    )
     given = [sg.encode.Mask(missing=np.nan), sg.encode.Standardise(mean=np.arange(3.0), std=np.full(3, 2.0))]
     weight = np.eye(6, dtype=np.float32)
     surrogate = sg.Surrogate.from_network(
-        kernel, [weight], [np.zeros(6, np.float32)], ["linear"], encoder={"x": given}, decoder={"y": given})
+        kernel, [weight], [np.zeros(6, np.float32)], ["linear"], encoder={"x": given}, decoder={"y": given}
+    )
     x = np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, -2.0]])
     (y,) = run(interop.to_onnx(surrogate), x)
     assert np.array_equal(y, surrogate.evaluate(x), equal_nan=True) and np.isnan(y).sum() == 3
@@ -172,27 +182,48 @@ def test_wrong_arguments_are_named(surrogate):
         interop.to_onnx(nn.MLP([]).build(1, 1, seed=1), by_name=True)
 
 
-# ------------------------------------------------------------------------------------------------------------- import
+# ----------------------------------------------------------------------------------------------------- import
 
 
 @pytest.mark.parametrize("opset", [9, 13, 18, 22])
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_gemm_and_matmul_with_add(sizes, opset):
     n_in, hidden, n_out = sizes
-    weights = {"w1": draw(hidden, n_in, seed=1, scale=n_in**-0.5), "b1": draw(hidden, seed=2),
-               "w2": draw(hidden, n_out, seed=3, scale=hidden**-0.5), "b2": draw(1, n_out, seed=4)}  # fmt: skip
+    weights = {
+        "w1": draw(hidden, n_in, seed=1, scale=n_in**-0.5),
+        "b1": draw(hidden, seed=2),
+        "w2": draw(hidden, n_out, seed=3, scale=hidden**-0.5),
+        "b2": draw(1, n_out, seed=4),
+    }
     model = graph(
-        [("Gemm", ["x", "w1", "b1"], ["h"], {"transB": 1, "alpha": 0.5, "beta": 2.0}), ("Softsign", ["h"], ["a"], {}),
-         ("MatMul", ["a", "w2"], ["m"], {}), ("Add", ["b2", "m"], ["s"], {}), ("Tanh", ["s"], ["y"], {})],
-        {"x": ["N", n_in]}, weights, opset=opset)  # fmt: skip
+        [
+            ("Gemm", ["x", "w1", "b1"], ["h"], {"transB": 1, "alpha": 0.5, "beta": 2.0}),
+            ("Softsign", ["h"], ["a"], {}),
+            ("MatMul", ["a", "w2"], ["m"], {}),
+            ("Add", ["b2", "m"], ["s"], {}),
+            ("Tanh", ["s"], ["y"], {}),
+        ],
+        {"x": ["N", n_in]},
+        weights,
+        opset=opset,
+    )
     assert both(model, draw(50, n_in)) < LIMIT["float32"]
     assert interop.from_onnx(model).is_chain
 
 
 FUNCTIONS = [
-    ("Relu", {}), ("LeakyRelu", {"alpha": 0.3}), ("Elu", {"alpha": 0.7}), ("Softsign", {}), ("Tanh", {}), ("Sigmoid", {}),
-    ("Softplus", {}), ("Identity", {}), ("Neg", {}), ("Gelu", {}), ("Exp", {}),
-]  # fmt: skip
+    ("Relu", {}),
+    ("LeakyRelu", {"alpha": 0.3}),
+    ("Elu", {"alpha": 0.7}),
+    ("Softsign", {}),
+    ("Tanh", {}),
+    ("Sigmoid", {}),
+    ("Softplus", {}),
+    ("Identity", {}),
+    ("Neg", {}),
+    ("Gelu", {}),
+    ("Exp", {}),
+]
 
 
 @pytest.mark.parametrize(("op", "attributes"), FUNCTIONS, ids=lambda v: v if isinstance(v, str) else "")
@@ -202,17 +233,35 @@ def test_every_function_of_elements(op, attributes):
 
 
 def test_arithmetic_with_constants_and_values():
-    constants = {"a": draw(17, seed=1), "b": np.float32(2.5), "c": draw(1, 17, seed=2), "w": draw(5, 17, seed=3)}
+    constants = {
+        "a": draw(17, seed=1),
+        "b": np.float32(2.5),
+        "c": draw(1, 17, seed=2),
+        "w": draw(5, 17, seed=3),
+    }
     model = graph(
-        [("MatMul", ["x", "w"], ["h"], {}), ("Mul", ["h", "a"], ["m"], {}), ("Sub", ["c", "m"], ["s"], {}),
-         ("Div", ["s", "b"], ["d"], {}), ("Sub", ["d", "h"], ["e"], {}), ("Sum", ["e", "d", "h"], ["y"], {})],
-        {"x": ["N", 5]}, constants)  # fmt: skip
+        [
+            ("MatMul", ["x", "w"], ["h"], {}),
+            ("Mul", ["h", "a"], ["m"], {}),
+            ("Sub", ["c", "m"], ["s"], {}),
+            ("Div", ["s", "b"], ["d"], {}),
+            ("Sub", ["d", "h"], ["e"], {}),
+            ("Sum", ["e", "d", "h"], ["y"], {}),
+        ],
+        {"x": ["N", 5]},
+        constants,
+    )
     assert both(model, draw(50, 5)) < LIMIT["float32"]
 
 
 @pytest.mark.parametrize("order", range(3))
 def test_gelu_and_swish_written_as_products(order):
-    constants = {"r": np.float32(np.sqrt(2)), "q": np.float32(np.sqrt(0.5)), "one": np.float32(1), "half": np.float32(0.5)}
+    constants = {
+        "r": np.float32(np.sqrt(2)),
+        "q": np.float32(np.sqrt(0.5)),
+        "one": np.float32(1),
+        "half": np.float32(0.5),
+    }
     scaled = ("Mul", ["x", "q"], ["s"], {}) if order else ("Div", ["x", "r"], ["s"], {})
     product = [
         [("Mul", ["x", "p"], ["m"], {}), ("Mul", ["m", "half"], ["g"], {})],
@@ -220,34 +269,85 @@ def test_gelu_and_swish_written_as_products(order):
         [("Mul", ["p", "half"], ["m"], {}), ("Mul", ["x", "m"], ["g"], {})],
     ][order]
     model = graph(
-        [scaled, ("Erf", ["s"], ["e"], {}), ("Add", ["e", "one"], ["p"], {}), *product, ("Sigmoid", ["g"], ["t"], {}),
-         ("Mul", ["t", "g"], ["y"], {})], {"x": ["N", 17]}, constants)  # fmt: skip
+        [
+            scaled,
+            ("Erf", ["s"], ["e"], {}),
+            ("Add", ["e", "one"], ["p"], {}),
+            *product,
+            ("Sigmoid", ["g"], ["t"], {}),
+            ("Mul", ["t", "g"], ["y"], {}),
+        ],
+        {"x": ["N", 17]},
+        constants,
+    )
     network = interop.from_onnx(model)
     assert [n["attributes"].get("activation") for n in network._graph.nodes()] == [None, "gelu", "swish"]
     assert both(model, draw(50, 17, scale=2)) < LIMIT["float32"]
 
 
+def test_layer_normalisation_written_out():
+    constants = {
+        "two": np.float32(2),
+        "eps": np.float32(1e-5),
+        "scale": draw(17, seed=1),
+        "shift": draw(17, seed=2),
+    }
+    nodes = [
+        ("ReduceMean", ["x"], ["m"], {"axes": [-1]}),
+        ("Sub", ["x", "m"], ["d"], {}),
+        ("Pow", ["d", "two"], ["q"], {}),
+        ("ReduceMean", ["q"], ["v"], {"axes": [-1]}),
+        ("Add", ["v", "eps"], ["e"], {}),
+        ("Sqrt", ["e"], ["r"], {}),
+        ("Div", ["d", "r"], ["n"], {}),
+        ("Mul", ["n", "scale"], ["s"], {}),
+        ("Add", ["s", "shift"], ["y"], {}),
+    ]
+    model = graph(nodes, {"x": ["N", 17]}, constants, opset=13)
+    assert [n["op"] for n in interop.from_onnx(model)._graph.nodes()] == ["input", "layer_norm"]
+    assert both(model, draw(50, 17)) < LIMIT["float32"]
+
+
 def test_pieces_of_values():
-    constants = {"starts": np.array([2]), "ends": np.array([-1]), "axes": np.array([1]), "at": np.array(3), "ax": np.array([1])}
+    constants = {
+        "starts": np.array([2]),
+        "ends": np.array([-1]),
+        "axes": np.array([1]),
+        "at": np.array(3),
+        "ax": np.array([1]),
+    }
     model = graph(
-        [("Slice", ["x", "starts", "ends", "axes"], ["a"], {}), ("Split", ["x"], ["b", "c", "d"], {"axis": 1, "num_outputs": 3}),
-         ("Gather", ["x", "at"], ["e"], {"axis": 1}), ("Unsqueeze", ["e", "ax"], ["f"], {}),
-         ("Concat", ["a", "d", "f", "b", "c"], ["y"], {"axis": -1})],
-        {"x": ["N", 17]}, constants)  # fmt: skip
+        [
+            ("Slice", ["x", "starts", "ends", "axes"], ["a"], {}),
+            ("Split", ["x"], ["b", "c", "d"], {"axis": 1, "num_outputs": 3}),
+            ("Gather", ["x", "at"], ["e"], {"axis": 1}),
+            ("Unsqueeze", ["e", "ax"], ["f"], {}),
+            ("Concat", ["a", "d", "f", "b", "c"], ["y"], {"axis": -1}),
+        ],
+        {"x": ["N", 17]},
+        constants,
+    )
     assert both(model, draw(50, 17)) == 0
 
 
 def test_double_model_gives_a_double_network():
     weights = {"w": draw(17, 3, dtype=np.float64), "b": draw(3, dtype=np.float64)}
-    model = graph([("Gemm", ["x", "w", "b"], ["h"], {}), ("Tanh", ["h"], ["y"], {})], {"x": ["N", 17]}, weights,
-                  kind=TensorProto.DOUBLE)  # fmt: skip
+    model = graph(
+        [("Gemm", ["x", "w", "b"], ["h"], {}), ("Tanh", ["h"], ["y"], {})],
+        {"x": ["N", 17]},
+        weights,
+        kind=TensorProto.DOUBLE,
+    )
     assert interop.from_onnx(model).dtype == np.float64
     assert both(model, draw(50, 17, dtype=np.float64)) < LIMIT["float64"]
 
 
 def test_several_inputs_and_outputs_lie_side_by_side():
-    model = graph([("Concat", ["x", "z"], ["y"], {"axis": 1}), ("Tanh", ["z"], ["t"], {})], {"x": ["N", 3], "z": ["N", 5]},
-                  outputs=("y", "t"))  # fmt: skip
+    model = graph(
+        [("Concat", ["x", "z"], ["y"], {"axis": 1}), ("Tanh", ["z"], ["t"], {})],
+        {"x": ["N", 3], "z": ["N", 5]},
+        outputs=("y", "t"),
+    )
     assert both(model, draw(9, 3), draw(9, 5, seed=1)) < LIMIT["float32"]
     assert interop.from_onnx(model, outputs=["t"]).n_out == 5
     with pytest.raises(ValueError, match="outputs: the model has no result 'u'; its outputs are y, t"):
@@ -256,51 +356,93 @@ def test_several_inputs_and_outputs_lie_side_by_side():
 
 def test_fixed_number_of_rows_in_the_file_does_not_matter():
     constants = {"shape": np.array([4, -1]), "w": draw(6, 2)}
-    model = graph([("Relu", ["x"], ["r"], {}), ("Reshape", ["r", "shape"], ["f"], {}), ("MatMul", ["f", "w"], ["y"], {})],
-                  {"x": [4, 6]}, constants)  # fmt: skip
+    model = graph(
+        [
+            ("Relu", ["x"], ["r"], {}),
+            ("Reshape", ["r", "shape"], ["f"], {}),
+            ("MatMul", ["f", "w"], ["y"], {}),
+        ],
+        {"x": [4, 6]},
+        constants,
+    )
     assert both(model, draw(4, 6)) < LIMIT["float32"]
     assert interop.from_onnx(model).predict(draw(9, 6)).shape == (9, 2)
 
 
 def test_constants_are_computed_when_read():
     constants = {"a": draw(3, 5, seed=1), "b": draw(3, 5, seed=2)}
-    model = graph([("Exp", ["a"], ["e"], {}), ("Mul", ["e", "b"], ["w"], {}), ("Gemm", ["x", "w"], ["y"], {})], {"x": ["N", 3]},
-                  constants)  # fmt: skip
+    model = graph(
+        [("Exp", ["a"], ["e"], {}), ("Mul", ["e", "b"], ["w"], {}), ("Gemm", ["x", "w"], ["y"], {})],
+        {"x": ["N", 3]},
+        constants,
+    )
     assert both(model, draw(50, 3)) < LIMIT["float32"]
 
 
 def test_what_exporters_leave_in_a_graph():
-    constants = {"w": draw(5, 6, seed=1), "two": np.array([2, 5]), "a": np.array([0.3], np.float32), "axes": np.array([2]),
-                 "one": np.array(1), "limit": np.array(6), "zero": np.array(0)}  # fmt: skip
+    constants = {
+        "w": draw(5, 6, seed=1),
+        "two": np.array([2, 5]),
+        "a": np.array([0.3], np.float32),
+        "axes": np.array([2]),
+        "one": np.array(1),
+        "limit": np.array(6),
+        "zero": np.array(0),
+    }
     nodes = [
-        ("MatMul", ["x", "w"], ["h"], {}), ("Dropout", ["h"], ["d"], {}), ("Cast", ["d"], ["c"], {"to": TensorProto.FLOAT}),
-        ("PRelu", ["c", "a"], ["p"], {}), ("Shape", ["p"], ["n"], {}), ("Gather", ["n", "zero"], ["n0"], {}),
-        ("Constant", [], ["zeros"], {"value_ints": [0]}), ("Unsqueeze", ["n0", "zeros"], ["n1"], {}),
-        ("Constant", [], ["rest"], {"value_ints": [2, 3]}), ("Concat", ["n1", "rest"], ["size"], {"axis": 0}),
-        ("Reshape", ["p", "size"], ["r"], {}), ("Unsqueeze", ["r", "axes"], ["u"], {}), ("Squeeze", ["u", "axes"], ["s"], {}),
-        ("Range", ["one", "limit", "one"], ["k"], {}), ("Expand", ["k", "two"], ["unused"], {}),
-        ("ConstantOfShape", ["two"], ["z"], {}), ("Flatten", ["s"], ["f"], {}),
+        ("MatMul", ["x", "w"], ["h"], {}),
+        ("Dropout", ["h"], ["d"], {}),
+        ("Cast", ["d"], ["c"], {"to": TensorProto.FLOAT}),
+        ("PRelu", ["c", "a"], ["p"], {}),
+        ("Shape", ["p"], ["n"], {}),
+        ("Gather", ["n", "zero"], ["n0"], {}),
+        ("Constant", [], ["zeros"], {"value_ints": [0]}),
+        ("Unsqueeze", ["n0", "zeros"], ["n1"], {}),
+        ("Constant", [], ["rest"], {"value_ints": [2, 3]}),
+        ("Concat", ["n1", "rest"], ["size"], {"axis": 0}),
+        ("Reshape", ["p", "size"], ["r"], {}),
+        ("Unsqueeze", ["r", "axes"], ["u"], {}),
+        ("Squeeze", ["u", "axes"], ["s"], {}),
+        ("Range", ["one", "limit", "one"], ["k"], {}),
+        ("Expand", ["k", "two"], ["unused"], {}),
+        ("ConstantOfShape", ["two"], ["z"], {}),
+        ("Flatten", ["s"], ["f"], {}),
         ("Concat", ["f", "f"], ["y"], {"axis": 1}),
-    ]  # fmt: skip
+    ]
     assert both(graph(nodes, {"x": ["N", 5]}, constants), draw(9, 5)) < LIMIT["float32"]
 
 
 def test_start_values_by_the_number_of_rows():
-    constants = {"w": draw(1, 28, 3, seed=1), "r": draw(1, 28, 7, seed=2), "one": np.array([1]), "seven": np.array([7]),
-                 "at": np.array([0]), "zero": np.zeros((1, 1, 7), np.float32)}  # fmt: skip
+    constants = {
+        "w": draw(1, 28, 3, seed=1),
+        "r": draw(1, 28, 7, seed=2),
+        "one": np.array([1]),
+        "seven": np.array([7]),
+        "at": np.array([0]),
+        "zero": np.zeros((1, 1, 7), np.float32),
+    }
     nodes = [
-        ("Shape", ["x"], ["n"], {}), ("Gather", ["n", "at"], ["rows"], {}), ("Concat", ["one", "rows", "seven"], ["size"], {"axis": 0}),
-        ("ConstantOfShape", ["size"], ["h0"], {}), ("Expand", ["zero", "size"], ["c0"], {}),
+        ("Shape", ["x"], ["n"], {}),
+        ("Gather", ["n", "at"], ["rows"], {}),
+        ("Concat", ["one", "rows", "seven"], ["size"], {"axis": 0}),
+        ("ConstantOfShape", ["size"], ["h0"], {}),
+        ("Expand", ["zero", "size"], ["c0"], {}),
         ("Transpose", ["x"], ["t"], {"perm": [1, 0, 2]}),
-        ("LSTM", ["t", "w", "r", "", "", "h0", "c0"], ["", "h"], {"hidden_size": 7}), ("Squeeze", ["h", "at"], ["y"], {}),
-    ]  # fmt: skip
+        ("LSTM", ["t", "w", "r", "", "", "h0", "c0"], ["", "h"], {"hidden_size": 7}),
+        ("Squeeze", ["h", "at"], ["y"], {}),
+    ]
     assert both(graph(nodes, {"x": ["N", 11, 3]}, constants), draw(9, 11, 3)) < LIMIT["float32"]
 
 
 @pytest.mark.parametrize("opset", [9, 10])
 def test_upsample_of_old_files(opset):
     op = "Upsample" if opset == 9 else "Resize"
-    model = graph([(op, ["x", "s"], ["y"], {})], {"x": ["N", 2, 3, 4]}, {"s": np.array([1, 1, 2, 3], np.float32)}, opset=opset)
+    model = graph(
+        [(op, ["x", "s"], ["y"], {})],
+        {"x": ["N", 2, 3, 4]},
+        {"s": np.array([1, 1, 2, 3], np.float32)},
+        opset=opset,
+    )
     assert fields(model, draw(5, 2, 3, 4)) == 0
 
 
@@ -314,7 +456,7 @@ def test_swish_of_opset_24():
     assert off < LIMIT["float32"]
 
 
-# --------------------------------------------------------------------------------------------- fields and sequences
+# --------------------------------------------------------------------------------------- fields and sequences
 
 
 def last(y):
@@ -336,19 +478,30 @@ SHAPES = {1: (17,), 2: (9, 8), 3: (5, 4, 6)}
 @pytest.mark.parametrize(
     "options",
     [
-        {}, {"pads": 1}, {"pads": 1, "strides": 2}, {"auto_pad": "SAME_UPPER", "strides": 2}, {"auto_pad": "SAME_LOWER"},
-        {"auto_pad": "VALID", "dilations": 2}, {"pads": (0, 2)}, {"pads": 2, "dilations": 2}, {"group": 3, "pads": 1},
+        {},
+        {"pads": 1},
+        {"pads": 1, "strides": 2},
+        {"auto_pad": "SAME_UPPER", "strides": 2},
+        {"auto_pad": "SAME_LOWER"},
+        {"auto_pad": "VALID", "dilations": 2},
+        {"pads": (0, 2)},
+        {"pads": 2, "dilations": 2},
+        {"group": 3, "pads": 1},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_convolution(rank, options):
     n, groups = SHAPES[rank], options.get("group", 1)
-    given = {k: [v] * rank if isinstance(v, int) and k not in ("pads", "group") else v for k, v in options.items()}
+    given = {
+        k: [v] * rank if isinstance(v, int) and k not in ("pads", "group") else v for k, v in options.items()
+    }
     if "pads" in given:
         low, high = given["pads"] if isinstance(given["pads"], tuple) else (given["pads"],) * 2
         given["pads"] = [low] * rank + [high] * rank
     constants = {"w": draw(6, 3 // groups, *[3, 2, 1][:rank], seed=1), "b": draw(6, seed=2)}
-    model = graph([("Conv", ["x", "w", "b"], ["c"], given), ("Tanh", ["c"], ["y"], {})], {"x": ["N", 3, *n]}, constants)
+    model = graph(
+        [("Conv", ["x", "w", "b"], ["c"], given), ("Tanh", ["c"], ["y"], {})], {"x": ["N", 3, *n]}, constants
+    )
     assert fields(model, draw(5, 3, *n)) < LIMIT["float32"]
 
 
@@ -356,13 +509,26 @@ def test_convolution(rank, options):
 @pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"strides": 2}, {"pads": 1, "strides": 2}, {"ceil_mode": 1, "strides": 2}, {"auto_pad": "SAME_UPPER", "strides": 2},
-     {"pads": 1, "count_include_pad": 1}], ids=str)  # fmt: skip
+    [
+        {},
+        {"strides": 2},
+        {"pads": 1, "strides": 2},
+        {"ceil_mode": 1, "strides": 2},
+        {"auto_pad": "SAME_UPPER", "strides": 2},
+        {"pads": 1, "count_include_pad": 1},
+    ],
+    ids=str,
+)
 def test_pooling(rank, op, options):
     if op == "MaxPool" and "count_include_pad" in options:
         pytest.skip("an option of AveragePool")
     given = {"kernel_shape": [3, 2, 3][:rank]}
-    given.update({k: [v] * (2 * rank if k == "pads" else rank) if k in ("pads", "strides") else v for k, v in options.items()})
+    given.update(
+        {
+            k: [v] * (2 * rank if k == "pads" else rank) if k in ("pads", "strides") else v
+            for k, v in options.items()
+        }
+    )
     model = graph([(op, ["x"], ["y"], given)], {"x": ["N", 3, *SHAPES[rank]]})
     try:
         off = fields(model, draw(5, 3, *SHAPES[rank]))
@@ -373,11 +539,17 @@ def test_pooling(rank, op, options):
 
 
 @pytest.mark.parametrize("rank", SHAPES)
-@pytest.mark.parametrize(("op", "axes"), [("GlobalAveragePool", 0), ("GlobalMaxPool", 0), ("ReduceMean", 1), ("ReduceMax", 1)])
+@pytest.mark.parametrize(
+    ("op", "axes"), [("GlobalAveragePool", 0), ("GlobalMaxPool", 0), ("ReduceMean", 1), ("ReduceMax", 1)]
+)
 def test_global_pooling(rank, op, axes):
     constants = {"axes": np.arange(2, rank + 2), "w": draw(3, 5, seed=1)}
     nodes = [(op, ["x", "axes"] if axes else ["x"], ["p"], {"keepdims": 0} if axes else {})]
-    nodes += [("MatMul", ["p", "w"], ["y"], {})] if axes else [("Flatten", ["p"], ["f"], {}), ("MatMul", ["f", "w"], ["y"], {})]
+    nodes += (
+        [("MatMul", ["p", "w"], ["y"], {})]
+        if axes
+        else [("Flatten", ["p"], ["f"], {}), ("MatMul", ["f", "w"], ["y"], {})]
+    )
     model = graph(nodes, {"x": ["N", 3, *SHAPES[rank]]}, constants)
     x = draw(5, 3, *SHAPES[rank])
     ours = interop.from_onnx(model).predict(last(x))
@@ -385,16 +557,29 @@ def test_global_pooling(rank, op, axes):
 
 
 @pytest.mark.parametrize("rank", SHAPES)
-@pytest.mark.parametrize("options", [
-    {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}, {"mode": "nearest"},
-    {"mode": "linear"}], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        {"mode": "nearest"},
+        {"mode": "linear"},
+        {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel", "nearest_mode": "floor"},
+    ],
+    ids=str,
+)
 def test_upsampling(rank, options):
     factors = (2, 3, 1)[:rank]
-    model = graph([("Resize", ["x", "", "s"], ["y"], options)], {"x": ["N", 2, *SHAPES[rank]]},
-                  {"s": np.array([1, 1, *factors], np.float32)})  # fmt: skip
+    model = graph(
+        [("Resize", ["x", "", "s"], ["y"], options)],
+        {"x": ["N", 2, *SHAPES[rank]]},
+        {"s": np.array([1, 1, *factors], np.float32)},
+    )
     assert fields(model, draw(3, 2, *SHAPES[rank])) < LIMIT["float32"]
-    sized = graph([("Resize", ["x", "", "", "n"], ["y"], options)], {"x": ["N", 2, *SHAPES[rank]]},
-                  {"n": np.array([3, 2, *(f * n for f, n in zip(factors, SHAPES[rank]))])})  # fmt: skip
+    sized = graph(
+        [("Resize", ["x", "", "", "n"], ["y"], options)],
+        {"x": ["N", 2, *SHAPES[rank]]},
+        {"n": np.array([3, 2, *(f * n for f, n in zip(factors, SHAPES[rank]))])},
+    )
     assert fields(sized, draw(3, 2, *SHAPES[rank])) < LIMIT["float32"]
 
 
@@ -410,8 +595,13 @@ def test_padding(mode):
 
 def test_flattened_image_keeps_the_order_of_its_channels():
     constants = {"w": draw(4, 3, 3, 3, seed=1), "v": draw(4 * 7 * 6, 5, seed=2), "one": np.array([0, -1])}
-    nodes = [("Conv", ["x", "w"], ["c"], {}), ("Relu", ["c"], ["r"], {}), ("Flatten", ["r"], ["f"], {}),
-             ("MatMul", ["f", "v"], ["y"], {}), ("Reshape", ["r", "one"], ["z"], {})]  # fmt: skip
+    nodes = [
+        ("Conv", ["x", "w"], ["c"], {}),
+        ("Relu", ["c"], ["r"], {}),
+        ("Flatten", ["r"], ["f"], {}),
+        ("MatMul", ["f", "v"], ["y"], {}),
+        ("Reshape", ["r", "one"], ["z"], {}),
+    ]
     model = graph(nodes, {"x": ["N", 3, 9, 8]}, constants, outputs=("y", "z"))
     x = draw(5, 3, 9, 8)
     ours, theirs = interop.from_onnx(model).predict(last(x)), np.concatenate(run(model, x), axis=1)
@@ -419,14 +609,22 @@ def test_flattened_image_keeps_the_order_of_its_channels():
 
 
 def test_u_net_like_graph_with_skip_connection():
-    constants = {"w": draw(4, 3, 3, 3, seed=1, scale=0.2), "v": draw(6, 4, 3, 3, seed=2, scale=0.2),
-                 "u": draw(2, 10, 1, 1, seed=3), "g": draw(4, 1, 1, seed=4), "s": np.array([1, 1, 2, 2], np.float32)}  # fmt: skip
+    constants = {
+        "w": draw(4, 3, 3, 3, seed=1, scale=0.2),
+        "v": draw(6, 4, 3, 3, seed=2, scale=0.2),
+        "u": draw(2, 10, 1, 1, seed=3),
+        "g": draw(4, 1, 1, seed=4),
+        "s": np.array([1, 1, 2, 2], np.float32),
+    }
     nodes = [
-        ("Conv", ["x", "w"], ["a"], {"pads": [1, 1, 1, 1]}), ("Mul", ["a", "g"], ["b"], {}), ("MaxPool", ["b"], ["p"],
-        {"kernel_shape": [2, 2], "strides": [2, 2]}), ("Conv", ["p", "v"], ["q"], {"pads": [1, 1, 1, 1]}),
-        ("Resize", ["q", "", "s"], ["t"], {"mode": "linear"}), ("Concat", ["b", "t"], ["k"], {"axis": 1}),
+        ("Conv", ["x", "w"], ["a"], {"pads": [1, 1, 1, 1]}),
+        ("Mul", ["a", "g"], ["b"], {}),
+        ("MaxPool", ["b"], ["p"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("Conv", ["p", "v"], ["q"], {"pads": [1, 1, 1, 1]}),
+        ("Resize", ["q", "", "s"], ["t"], {"mode": "linear"}),
+        ("Concat", ["b", "t"], ["k"], {"axis": 1}),
         ("Conv", ["k", "u"], ["y"], {}),
-    ]  # fmt: skip
+    ]
     model = graph(nodes, {"x": ["N", 3, 8, 6]}, constants)
     assert fields(model, draw(5, 3, 8, 6)) < LIMIT["float32"]
     assert "permute" not in [n["op"] for n in interop.from_onnx(model)._graph.nodes()]
@@ -437,15 +635,24 @@ def test_u_net_like_graph_with_skip_connection():
 @pytest.mark.parametrize("biased", [True, False])
 def test_recurrence(op, direction, biased):
     d, h, gates = 2 if direction == "bidirectional" else 1, 7, 4 if op == "LSTM" else 3
-    constants = {"w": draw(d, gates * h, 3, seed=1, scale=0.5), "r": draw(d, gates * h, h, seed=2, scale=0.5),
-                 "b": draw(d, 2 * gates * h, seed=3), "shape": np.array([0, 0, -1])}  # fmt: skip
-    options = {"hidden_size": h, "direction": direction, **({"linear_before_reset": 1} if op == "GRU" else {})}
+    constants = {
+        "w": draw(d, gates * h, 3, seed=1, scale=0.5),
+        "r": draw(d, gates * h, h, seed=2, scale=0.5),
+        "b": draw(d, 2 * gates * h, seed=3),
+        "shape": np.array([0, 0, -1]),
+    }
+    options = {
+        "hidden_size": h,
+        "direction": direction,
+        **({"linear_before_reset": 1} if op == "GRU" else {}),
+    }
     nodes = [
         ("Transpose", ["x"], ["t"], {"perm": [1, 0, 2]}),
         (op, ["t", "w", "r", "b"] if biased else ["t", "w", "r"], ["s", "h"], options),
-        ("Transpose", ["s"], ["st"], {"perm": [2, 0, 1, 3]}), ("Reshape", ["st", "shape"], ["y"], {}),
+        ("Transpose", ["s"], ["st"], {"perm": [2, 0, 1, 3]}),
+        ("Reshape", ["st", "shape"], ["y"], {}),
         ("Transpose", ["h"], ["z"], {"perm": [1, 0, 2]}),
-    ]  # fmt: skip
+    ]
     if not biased:
         del constants["b"]
     model = graph(nodes, {"x": ["N", 11, 3]}, constants, outputs=("y", "z"))
@@ -454,40 +661,87 @@ def test_recurrence(op, direction, biased):
 
 @pytest.mark.parametrize("axis", [1, 2])
 def test_normalisation_and_softmax(axis):
-    constants = {"a": draw(3, seed=1), "b": draw(3, seed=2), "m": draw(3, seed=3), "v": np.abs(draw(3, seed=4)) + 0.5,
-                 "s": draw(17, seed=5), "t": draw(17, seed=6)}  # fmt: skip
-    nodes = [("BatchNormalization", ["x", "a", "b", "m", "v"], ["n"], {"epsilon": 0.1}),
-             ("LayerNormalization", ["n", "s", "t"], ["l"], {}), ("Softmax", ["l"], ["y"], {"axis": axis})]  # fmt: skip
+    constants = {
+        "a": draw(3, seed=1),
+        "b": draw(3, seed=2),
+        "m": draw(3, seed=3),
+        "v": np.abs(draw(3, seed=4)) + 0.5,
+        "s": draw(17, seed=5),
+        "t": draw(17, seed=6),
+    }
+    nodes = [
+        ("BatchNormalization", ["x", "a", "b", "m", "v"], ["n"], {"epsilon": 0.1}),
+        ("LayerNormalization", ["n", "s", "t"], ["l"], {}),
+        ("Softmax", ["l"], ["y"], {"axis": axis}),
+    ]
     model = graph(nodes, {"x": ["N", 3, 17]}, constants)
     x = draw(5, 3, 17)
     network, theirs = interop.from_onnx(model), run(model, x)[0]
     rows = x if network._graph.nodes()[0]["shape"] == (3, 17) else np.moveaxis(x, 1, 2)
     theirs = theirs if network._graph.nodes()[-1]["shape"] == (3, 17) else np.moveaxis(theirs, 1, 2)
     # normalisation divides differences of size 0.3 and rounding alike
-    assert noted(model, network.predict(rows.reshape(5, -1).copy()), theirs.reshape(5, -1)) < 3 * LIMIT["float32"]
+    assert (
+        noted(model, network.predict(rows.reshape(5, -1).copy()), theirs.reshape(5, -1))
+        < 3 * LIMIT["float32"]
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------- errors
+# ----------------------------------------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(
     ("node", "constants", "message"),
     [
-        (("GridSample", ["x", "x"], ["y"], {}), {}, r"node 'node0' \(GridSample\): operator not supported; supported are Add, "),
+        (
+            ("GridSample", ["x", "x"], ["y"], {}),
+            {},
+            r"node 'node0' \(GridSample\): operator not supported; supported are Add, ",
+        ),
         (("Log", ["x"], ["y"], {}), {}, r"node 'node0' \(Log\): operator not supported"),
-        (("Gemm", ["w", "x"], ["y"], {}), {"w": draw(3, 3)}, r"\(Gemm\): B is computed by the graph; it must be a constant"),
-        (("Gemm", ["x", "w"], ["y"], {"transA": 1}), {"w": draw(3, 3)}, r"\(Gemm\): attribute transA = 1; supported: 0"),
-        (("Gelu", ["x"], ["y"], {"approximate": "tanh"}), {}, r"\(Gelu\): attribute approximate = 'tanh'; supported: 'none'"),
+        (
+            ("Gemm", ["w", "x"], ["y"], {}),
+            {"w": draw(3, 3)},
+            r"\(Gemm\): B is computed by the graph; it must be a constant",
+        ),
+        (
+            ("Gemm", ["x", "w"], ["y"], {"transA": 1}),
+            {"w": draw(3, 3)},
+            r"\(Gemm\): attribute transA = 1; supported: 0",
+        ),
+        (
+            ("Gelu", ["x"], ["y"], {"approximate": "tanh"}),
+            {},
+            r"\(Gelu\): attribute approximate = 'tanh'; supported: 'none'",
+        ),
         (("Div", ["x", "x"], ["y"], {}), {}, r"\(Div\): a quotient of two computed values"),
-        (("Concat", ["x", "x"], ["y"], {"axis": 0}), {}, r"\(Concat\): axis 0 of a value of shape \(N, 3\) counts the rows"),
-        (("Reshape", ["x", "s"], ["y"], {}), {"s": np.array([-1, 2])}, r"\(Reshape\): .* cannot be reshaped to \[-1, 2\]: rows"),
-        (("Slice", ["x", "a", "b", "c", "d"], ["y"], {}),
-         {"a": np.array([2]), "b": np.array([-9]), "c": np.array([1]), "d": np.array([-1])}, r"\(Slice\): steps other than 1"),
-        (("Gather", ["x", "a"], ["y"], {"axis": 1}), {"a": np.array([0, 2])}, r"\(Gather\): indices \[0, 2\]; supported"),
-        (("MatMul", ["x", "w"], ["y"], {}), {"w": draw(5, 5)}, r"\(MatMul\): weights of shape \(5, 5\) for a value of shape"),
+        (
+            ("Concat", ["x", "x"], ["y"], {"axis": 0}),
+            {},
+            r"\(Concat\): axis 0 of a value of shape \(N, 3\) counts the rows",
+        ),
+        (
+            ("Reshape", ["x", "s"], ["y"], {}),
+            {"s": np.array([-1, 2])},
+            r"\(Reshape\): .* cannot be reshaped to \[-1, 2\]: rows",
+        ),
+        (
+            ("Slice", ["x", "a", "b", "c", "d"], ["y"], {}),
+            {"a": np.array([2]), "b": np.array([-9]), "c": np.array([1]), "d": np.array([-1])},
+            r"\(Slice\): steps other than 1",
+        ),
+        (
+            ("Gather", ["x", "a"], ["y"], {"axis": 1}),
+            {"a": np.array([0, 2])},
+            r"\(Gather\): indices \[0, 2\]; supported",
+        ),
+        (
+            ("MatMul", ["x", "w"], ["y"], {}),
+            {"w": draw(5, 5)},
+            r"\(MatMul\): weights of shape \(5, 5\) for a value of shape",
+        ),
     ],
     ids=lambda v: v[0] if isinstance(v, tuple) else "",
-)  # fmt: skip
+)
 def test_what_is_not_supported_is_named(node, constants, message):
     model = graph([node], {"x": ["N", 3]}, constants, opset=20)
     with pytest.raises(interop.UnsupportedError, match=message):
@@ -502,7 +756,9 @@ def test_operator_of_another_domain_is_named():
 
 
 def test_what_the_outputs_do_not_need_is_not_looked_at():
-    model = graph([("Log", ["x"], ["e"], {}), ("Tanh", ["x"], ["y"], {})], {"x": ["N", 3]}, outputs=("y", "e"))
+    model = graph(
+        [("Log", ["x"], ["e"], {}), ("Tanh", ["x"], ["y"], {})], {"x": ["N", 3]}, outputs=("y", "e")
+    )
     assert interop.from_onnx(model, outputs=["y"]).n_out == 3
 
 
@@ -513,9 +769,13 @@ def test_opset_out_of_range_is_named():
 
 
 def test_input_of_unknown_size_or_type_is_named():
-    with pytest.raises(interop.UnsupportedError, match="input 'x': only the number of rows may be unknown, got shape"):
+    with pytest.raises(
+        interop.UnsupportedError, match="input 'x': only the number of rows may be unknown, got shape"
+    ):
         interop.from_onnx(graph([("Relu", ["x"], ["y"], {})], {"x": ["N", "M"]}))
-    with pytest.raises(interop.UnsupportedError, match="input 'x' has type INT64; supported are FLOAT and DOUBLE"):
+    with pytest.raises(
+        interop.UnsupportedError, match="input 'x' has type INT64; supported are FLOAT and DOUBLE"
+    ):
         interop.from_onnx(graph([("Relu", ["x"], ["y"], {})], {"x": ["N", 3]}, kind=TensorProto.INT64))
 
 

@@ -42,7 +42,7 @@ def test_functions_are_those_of_the_code(tables):
 @pytest.mark.parametrize("name", ["onnx", "torch", "keras", "export"])
 def test_every_line_has_its_figures_within_the_limits_of_the_tests(name):
     for line in on_page(name).splitlines()[2:]:
-        for cell in line.strip("|").split("|")[2 if name != "export" else 1:]:
+        for cell in line.strip("|").split("|")[2 if name != "export" else 1 :]:
             assert 0 <= float(cell) < 80 * 2.0**-23, line
 
 

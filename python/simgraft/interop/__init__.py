@@ -15,5 +15,16 @@ from simgraft.interop.onnx_export import to_onnx
 from simgraft.interop.onnx_import import from_onnx, supported_operators
 from simgraft.interop.torch_import import from_safetensors, from_torch, supported_modules, to_safetensors
 
-__all__ = ["UnsupportedError", "from_keras", "from_onnx", "from_safetensors", "from_torch", "supported_layers",
-           "supported_modules", "supported_operators", "to_c", "to_onnx", "to_safetensors"]
+__all__ = [
+    "UnsupportedError",
+    "from_keras",
+    "from_onnx",
+    "from_safetensors",
+    "from_torch",
+    "supported_layers",
+    "supported_modules",
+    "supported_operators",
+    "to_c",
+    "to_onnx",
+    "to_safetensors",
+]

@@ -1,9 +1,9 @@
 """Networks from graphs that were written elsewhere, where axes may lie otherwise.
 
-A :class:`Tensor` is a value of the foreign graph: it knows its foreign shape, and which axis of it each axis of our
-value is. Our values lie row by row with the channels last, so an image (N, C, H, W) of ONNX or PyTorch is a row of
-shape (H, W, C); transpositions, squeezed axes and the order of flattened images are kept track of here, and
-a ``permute`` layer is placed only where the order of the elements matters.
+A :class:`Tensor` is a value of the foreign graph: it knows its foreign shape, and which axis of it each axis
+of our value is. Our values lie row by row with the channels last, so an image (N, C, H, W) of ONNX or PyTorch
+is a row of shape (H, W, C); transpositions, squeezed axes and the order of flattened images are kept track of
+here, and a ``permute`` layer is placed only where the order of the elements matters.
 """
 
 import logging
@@ -19,7 +19,9 @@ logger = logging.getLogger("simgraft")
 BATCH = 1099511627791  # stands for the number of rows in foreign shapes; no axis is as long
 
 TABLE = {entry["name"]: entry for entry in _core.nn_ops()}
-ACTIVATIONS = tuple(next(a for a in TABLE["activation"]["attributes"] if a["name"] == "activation")["choices"])
+ACTIVATIONS = tuple(
+    next(a for a in TABLE["activation"]["attributes"] if a["name"] == "activation")["choices"]
+)
 
 
 class UnsupportedError(ValueError):
@@ -68,7 +70,8 @@ class Tensor:
 
 
 class Flat(Tensor):
-    """A flattened value (N, n) whose elements are still in the order of ``inner``, until somebody asks for ``node``."""
+    """A flattened value (N, n) whose elements are still in the order of ``inner``, until somebody asks for
+    ``node``."""
 
     def __init__(self, builder, inner):
         self.builder, self.inner, self._node = builder, inner, None
@@ -98,14 +101,15 @@ class Builder:
     ----------
     dtype : {"float32", "float64"}
     last : bool
-        Whether inputs of rank 3 and more are taken as channels first, (N, C, ...), and turned to channels last.
+        Whether inputs of rank 3 and more are taken as channels first, (N, C, ...), and turned to channels
+        last.
     """
 
     def __init__(self, dtype="float32", last=False):
         self.dtype, self.last = np.dtype(dtype), last
         self.inputs, self.n_permute = [], 0
 
-    # -------------------------------------------------------------------------------------------------- checks
+    # ------------------------------------------------------------------------------------------------- checks
 
     def need(self, op):
         """UnsupportedError if the operator table has no such layer."""
@@ -191,7 +195,9 @@ class Builder:
             if t.shape[a] != 1:
                 raise UnsupportedError(f"axis {a} of a value of shape {t.shown()} is not of length 1")
         left = [a for a in range(len(t.shape)) if a not in axes]
-        return Tensor(t.node, [t.shape[a] for a in left], [left.index(a) if a in left else None for a in t.axes])
+        return Tensor(
+            t.node, [t.shape[a] for a in left], [left.index(a) if a in left else None for a in t.axes]
+        )
 
     def unsqueeze(self, t, axes):
         """Foreign axes of length 1 are put in, at their places in the result."""
@@ -210,7 +216,9 @@ class Builder:
             known = math.prod(n for n in shape if n not in (-1, BATCH))
             if BATCH not in shape:
                 if known != t.size:
-                    raise UnsupportedError(f"a value of shape {t.shown()} cannot be reshaped to {shape}: rows get mixed")
+                    raise UnsupportedError(
+                        f"a value of shape {t.shown()} cannot be reshaped to {shape}: rows get mixed"
+                    )
                 shape[shape.index(-1)] = BATCH
             else:
                 if known == 0 or t.size % known:
@@ -218,12 +226,16 @@ class Builder:
                 shape[shape.index(-1)] = t.size // known
         if shape.count(BATCH) != 1 or math.prod(n for n in shape if n != BATCH) != t.size:
             shown = ["N" if n == BATCH else n for n in shape]
-            raise UnsupportedError(f"a value of shape {t.shown()} cannot be reshaped to {shown}: rows get mixed")
+            raise UnsupportedError(
+                f"a value of shape {t.shown()} cannot be reshaped to {shown}: rows get mixed"
+            )
         if tuple(shape) == t.shape:
             return t
         rows = shape.index(BATCH)
-        if math.prod(t.shape[:t.rows]) != math.prod(shape[:rows]):
-            raise UnsupportedError(f"a value of shape {t.shown()} cannot be reshaped across the axis of its rows")
+        if math.prod(t.shape[: t.rows]) != math.prod(shape[:rows]):
+            raise UnsupportedError(
+                f"a value of shape {t.shown()} cannot be reshaped across the axis of its rows"
+            )
         if len(shape) == 2 and rows == 0:
             return Flat(self, t if not isinstance(t, Flat) else t.inner)
         if isinstance(t, Flat):
@@ -242,7 +254,8 @@ class Builder:
     # ------------------------------------------------------------------------------------------------- layers
 
     def layer(self, t, op, attributes=None, parameters=None, shape=None):
-        """A layer with one input that keeps axes; shape: foreign shape of the result, that of t by default."""
+        """A layer with one input that keeps axes; shape: foreign shape of the result, that of t by
+        default."""
         self.need(op)
         return Tensor(Node(op, [t.node], attributes, parameters), t.shape if shape is None else shape, t.axes)
 
@@ -268,7 +281,9 @@ class Builder:
     def dense(self, t, weight, bias=None):
         """t @ weight + bias over the last foreign axis; weight (n_in, n_out)."""
         weight = self.array(weight, "the weight")
-        bias = np.zeros(weight.shape[-1], self.dtype) if bias is None else self.array(bias, "the bias").ravel()
+        bias = (
+            np.zeros(weight.shape[-1], self.dtype) if bias is None else self.array(bias, "the bias").ravel()
+        )
         if weight.ndim != 2 or len(weight) != t.shape[-1]:
             raise UnsupportedError(f"weights of shape {weight.shape} for a value of shape {t.shown()}")
         if bias.size == 1 and weight.shape[1] > 1:
@@ -282,17 +297,23 @@ class Builder:
                 weight = np.ascontiguousarray(weight[order])
             t = Tensor(self.reshaped(node, t.inner.size), t.shape, t.axes)
         t = self.with_last(self.settled(t), -1)
-        return self.layer(t, "dense", {"units": weight.shape[1]}, {"weight": weight, "bias": bias},
-                          (*t.shape[:-1], weight.shape[1]))
+        return self.layer(
+            t,
+            "dense",
+            {"units": weight.shape[1]},
+            {"weight": weight, "bias": bias},
+            (*t.shape[:-1], weight.shape[1]),
+        )
 
     def _in_order(self, t, constant):
-        """Foreign constant in the order of t's axes: (own axes...), 1 where it is broadcast; None if it does not fit."""
+        """Foreign constant in the order of t's axes: (own axes...), 1 where it is broadcast; None if it does
+        not fit."""
         constant = np.asarray(constant)
         if constant.ndim > len(t.shape):
-            lead = constant.shape[:constant.ndim - len(t.shape)]
+            lead = constant.shape[: constant.ndim - len(t.shape)]
             if any(n != 1 for n in lead):
                 return None
-            constant = constant.reshape(constant.shape[len(lead):])
+            constant = constant.reshape(constant.shape[len(lead) :])
         constant = constant.reshape((1,) * (len(t.shape) - constant.ndim) + constant.shape)
         for a, n in enumerate(constant.shape):
             if n != 1 and (a == t.rows or n != t.shape[a]):
@@ -313,7 +334,9 @@ class Builder:
         for value, standard in ((scale, 1), (shift, 0)):
             part = self._in_order(t, self.array(standard if value is None else value, "the constant"))
             if part is None:
-                raise UnsupportedError(f"a constant of shape {np.shape(value)} with a value of shape {t.shown()}")
+                raise UnsupportedError(
+                    f"a constant of shape {np.shape(value)} with a value of shape {t.shown()}"
+                )
             parts.append(part)
         if all(math.prod(p.shape[:-1]) == 1 for p in parts):
             n = t.own_shape[-1]
@@ -330,7 +353,9 @@ class Builder:
         found = [first]
         for t in tensors[1:]:
             if t.shape != first.shape:
-                raise UnsupportedError(f"{what} of values of shapes {first.shown()} and {t.shown()}; expected equal ones")
+                raise UnsupportedError(
+                    f"{what} of values of shapes {first.shown()} and {t.shown()}; expected equal ones"
+                )
             t = self.settled(t)
             if t.axes != first.axes:
                 if None in first.axes:
@@ -355,8 +380,12 @@ class Builder:
         x, y = self.settled(x), self.settled(y)
         channels = x.axes[-1]
         if len(x.shape) != len(y.shape) or any(
-                m != n and not (a == channels and n == 1) for a, (m, n) in enumerate(zip(x.shape, y.shape))):
-            raise UnsupportedError(f"a product of values of shapes {x.shown()} and {y.shown()}; expected equal ones, or one channel")
+            m != n and not (a == channels and n == 1) for a, (m, n) in enumerate(zip(x.shape, y.shape))
+        ):
+            raise UnsupportedError(
+                f"a product of values of shapes {x.shown()} and {y.shown()}; "
+                "expected equal ones, or one channel"
+            )
         node = self.arranged(y, [a for a in x.axes[1:] if a is not None])
         return Tensor(Node("multiply", [x.node, node]), x.shape, x.axes)
 
@@ -366,8 +395,12 @@ class Builder:
         shape = list(tensors[0].shape)
         shape[axis] = sum(t.shape[axis] for t in tensors)
         for t in tensors[1:]:
-            if len(t.shape) != len(shape) or any(m != n for a, (m, n) in enumerate(zip(t.shape, shape)) if a != axis):
-                raise UnsupportedError(f"joining values of shapes {tensors[0].shown()} and {t.shown()} along axis {axis}")
+            if len(t.shape) != len(shape) or any(
+                m != n for a, (m, n) in enumerate(zip(t.shape, shape)) if a != axis
+            ):
+                raise UnsupportedError(
+                    f"joining values of shapes {tensors[0].shown()} and {t.shown()} along axis {axis}"
+                )
         first = self.with_last(self.settled(tensors[0]), axis)
         wanted = [a for a in first.axes[1:] if a is not None]
         nodes = [self.arranged(self.settled(t), wanted) for t in tensors]
@@ -397,7 +430,7 @@ class Builder:
             return t
         if start >= stop:
             raise UnsupportedError(f"an empty slice {start}:{stop} of a value of shape {t.shown()}")
-        shape = [*t.shape[:axis], stop - start, *t.shape[axis + 1:]]
+        shape = [*t.shape[:axis], stop - start, *t.shape[axis + 1 :]]
         own = [a for a in t.axes[1:] if a is not None and t.shape[a] != 1]
         if own and own[0] == axis and own[-1] != axis:  # the outermost axis: one piece of the row
             last = self._last_step(t, start, stop, n)
@@ -417,7 +450,9 @@ class Builder:
         """t with its foreign axis ``channels`` last and the others, but the rows, in order before it."""
         channels %= len(t.shape)
         if t.rows != 0 or channels == 0 or not 3 <= len(t.shape) <= 5:
-            raise UnsupportedError(f"{what} of a value of shape {t.shown()}; expected rows of 1 to 3 dimensions and channels")
+            raise UnsupportedError(
+                f"{what} of a value of shape {t.shown()}; expected rows of 1 to 3 dimensions and channels"
+            )
         wanted = [a for a in range(1, len(t.shape)) if a != channels] + [channels]
         if list(t.axes[1:]) == wanted:
             return self.settled(t)
@@ -437,11 +472,18 @@ class Builder:
         if any(w < 0 for w in (*before, *after)):
             raise UnsupportedError("negative padding")
         sizes = [n + b + a for n, b, a in zip(t.own_shape, before, after)]
-        return self._placed(t, "pad", {"before": tuple(before), "after": tuple(after), "mode": mode}, None, sizes,
-                            t.own_shape[-1])
+        return self._placed(
+            t,
+            "pad",
+            {"before": tuple(before), "after": tuple(after), "mode": mode},
+            None,
+            sizes,
+            t.own_shape[-1],
+        )
 
     def pad_axes(self, t, before, after, mode):
-        """Positions added along any foreign axes but that of the rows; before, after: one number for each axis."""
+        """Positions added along any foreign axes but that of the rows; before, after: one number for each
+        axis."""
         t = self.settled(t)
         wide = [a for a in range(len(t.shape)) if before[a] or after[a]]
         if t.rows in wide:
@@ -469,7 +511,9 @@ class Builder:
         weight = self.array(weight, "the weight")
         rank, units = len(t.own_shape) - 1, weight.shape[-1]
         if weight.ndim != rank + 2 or weight.shape[-2] * groups != t.own_shape[-1]:
-            raise UnsupportedError(f"weights of shape {weight.shape} (channels last) for a value of shape {t.shown()}")
+            raise UnsupportedError(
+                f"weights of shape {weight.shape} (channels last) for a value of shape {t.shown()}"
+            )
         bias = np.zeros(units, self.dtype) if bias is None else self.array(bias, "the bias")
         kernel, sizes = weight.shape[:rank], []
         same, valid = True, True
@@ -478,7 +522,9 @@ class Builder:
             extent = (kernel[i] - 1) * dilation[i] + 1
             out = (n + before[i] + after[i] - extent) // stride[i] + 1
             if out < 1:
-                raise UnsupportedError(f"a kernel that reaches over {extent} positions of a value of shape {t.shown()}")
+                raise UnsupportedError(
+                    f"a kernel that reaches over {extent} positions of a value of shape {t.shown()}"
+                )
             reached = (out - 1) * stride[i] + extent - n  # positions outside that are read
             after[i] = max(0, reached - before[i])
             same &= out == -(-n // stride[i]) and max(0, reached) // 2 == before[i]
@@ -487,8 +533,14 @@ class Builder:
         padding = "valid" if valid else {"zero": "same"}.get(mode, mode) if same else None
         if padding not in ("valid", "same", "periodic", "replicate"):
             t, padding = self.padded(t, before, after, mode), "valid"
-        attributes = {"units": units, "kernel": tuple(kernel), "stride": tuple(stride), "padding": padding,
-                      "dilation": tuple(dilation), "groups": groups}
+        attributes = {
+            "units": units,
+            "kernel": tuple(kernel),
+            "stride": tuple(stride),
+            "padding": padding,
+            "dilation": tuple(dilation),
+            "groups": groups,
+        }
         return self._placed(t, "conv", attributes, {"weight": weight, "bias": bias}, sizes, units)
 
     def pool(self, t, channels, kind, size, *, stride, before, after, count_outside=False, whole=True):
@@ -516,7 +568,9 @@ class Builder:
         padding = "valid" if valid else "same"
         if not valid and (not same or (kind == "average" and count_outside)):
             if kind == "average" and not count_outside:
-                raise UnsupportedError("means of windows that reach unevenly beyond the field and count only what is inside")
+                raise UnsupportedError(
+                    "means of windows that reach unevenly beyond the field and count only what is inside"
+                )
             if kind == "max" and any(w >= k for w, k in zip((*before, *after), (*size, *size))):
                 raise UnsupportedError("windows outside the field")
             # a window that reaches beyond the field has its nearest value, too: the largest one is the same
@@ -536,16 +590,22 @@ class Builder:
         """A finer field: "nearest", or "linear" between the centres of cells."""
         t = self.field(t, channels, "upsampling")
         sizes = [n * f for n, f in zip(t.own_shape, factor)]
-        return self._placed(t, "upsample", {"factor": tuple(factor), "method": method}, None, sizes, t.own_shape[-1])
+        return self._placed(
+            t, "upsample", {"factor": tuple(factor), "method": method}, None, sizes, t.own_shape[-1]
+        )
 
-    # --------------------------------------------------------------------------------- normalisation, recurrence
+    # ------------------------------------------------------------------------------ normalisation, recurrence
 
     def batch_norm(self, t, axis, scale, shift, mean, variance, epsilon, momentum=0.1):
         """Normalisation along a foreign axis with running statistics; scale and shift may be None."""
         t = self.with_last(self.settled(t), axis)
         n = t.own_shape[-1]
-        values = {"scale": np.ones(n) if scale is None else scale, "shift": np.zeros(n) if shift is None else shift,
-                  "mean": mean, "variance": variance}
+        values = {
+            "scale": np.ones(n) if scale is None else scale,
+            "shift": np.zeros(n) if shift is None else shift,
+            "mean": mean,
+            "variance": variance,
+        }
         values = {k: self.array(v, f"the {k}").reshape(-1) for k, v in values.items()}
         return self.layer(t, "batch_norm", {"epsilon": float(epsilon), "momentum": float(momentum)}, values)
 
@@ -555,14 +615,24 @@ class Builder:
         t = self.settled(t)
         if n_axes > 1:
             if n_axes != len(t.shape) - 1 or t.rows != 0:
-                raise UnsupportedError(f"normalisation over the last {n_axes} axes of a value of shape {t.shown()}; supported are "
-                                       "the last axis and all of them")
+                raise UnsupportedError(
+                    f"normalisation over the last {n_axes} axes of a value of shape {t.shown()}; "
+                    "supported are "
+                    "the last axis and all of them"
+                )
             shape, n = t.shape, t.size
-            scale, shift = (None if v is None else np.broadcast_to(v, shape[1:]).ravel() for v in (scale, shift))
-            return self.reshape(self.layer_norm(self.settled(self.flatten(t)), 1, scale, shift, epsilon), shape)
+            scale, shift = (
+                None if v is None else np.broadcast_to(v, shape[1:]).ravel() for v in (scale, shift)
+            )
+            return self.reshape(
+                self.layer_norm(self.settled(self.flatten(t)), 1, scale, shift, epsilon), shape
+            )
         t = self.with_last(t, -1)
         n = t.own_shape[-1]
-        values = {"scale": np.ones(n) if scale is None else scale, "shift": np.zeros(n) if shift is None else shift}
+        values = {
+            "scale": np.ones(n) if scale is None else scale,
+            "shift": np.zeros(n) if shift is None else shift,
+        }
         values = {k: self.array(v, f"the {k}").reshape(-1) for k, v in values.items()}
         return self.layer(t, "layer_norm", {"epsilon": float(epsilon)}, values)
 
@@ -582,7 +652,9 @@ class Builder:
         parameters = {k: self.array(v, f"the {k}") for k, v in parameters.items()}
         n = len(parameters["recurrent_weight"])
         if parameters["weight"].shape[0] != t.shape[channels]:
-            raise UnsupportedError(f"weights for {parameters['weight'].shape[0]} channels of a value of shape {t.shown()}")
+            raise UnsupportedError(
+                f"weights for {parameters['weight'].shape[0]} channels of a value of shape {t.shown()}"
+            )
         attributes = {"units": n, "output": output, "reverse": int(reverse)}
         return Node(kind, [self.arranged(t, [steps, channels])], attributes, parameters)
 
@@ -628,7 +700,8 @@ def _sorted(inputs, output):
 
 
 def _fuse(inputs, output):
-    """Shifts into the bias before them, activations into the layer before them, where nobody else reads that layer."""
+    """Shifts into the bias before them, activations into the layer before them, where nobody else reads that
+    layer."""
     replaced = {}
 
     def of(node):
@@ -644,17 +717,32 @@ def _fuse(inputs, output):
     for node in order:
         node.inputs = [of(n) for n in node.inputs]
         before = node.inputs[0] if len(node.inputs) == 1 else None
-        if before is None or users.get(id(before), 0) != 1 or not _is_open(before):
+        if before is None or users.get(id(before), 0) != 1:
             continue
-        if node.op == "affine" and before.op in ("dense", "conv") and np.all(node.parameters["scale"] == 1):
+        if (
+            node.op == "affine"
+            and before.op in ("dense", "conv")
+            and _is_open(before)
+            and np.all(node.parameters["scale"] == 1)
+        ):
             before.parameters["bias"] = before.parameters["bias"] + node.parameters["shift"]
-        elif node.op == "activation":
+        elif node.op == "affine" and before.op == "layer_norm" and _is_plain(before, node):
+            before.parameters["scale"] = before.parameters["scale"] * node.parameters["scale"]
+            before.parameters["shift"] = before.parameters["shift"] + node.parameters["shift"]
+        elif node.op == "activation" and _is_open(before):
             before.attributes.update(node.attributes)
         else:
             continue
         replaced[id(node)] = before
         users[id(before)] = users.get(id(node), 0)
     return of(output)
+
+
+def _is_plain(norm, affine):
+    """Whether scale and shift can go into a normalisation without another rounding."""
+    return np.all(affine.parameters["scale"] == 1) or (
+        np.all(norm.parameters["scale"] == 1) and np.all(norm.parameters["shift"] == 0)
+    )
 
 
 def _is_open(node):
@@ -676,15 +764,17 @@ def assemble(inputs, output, dtype):
         for name, offset, shape in placed["parameters"]:
             value = node.parameters[name]
             if value.shape != tuple(shape):
-                raise UnsupportedError(f"{name} of shape {value.shape} for the layer {node.op}; expected {tuple(shape)}")
-            flat[offset:offset + value.size] = value.ravel()
+                raise UnsupportedError(
+                    f"{name} of shape {value.shape} for the layer {node.op}; expected {tuple(shape)}"
+                )
+            flat[offset : offset + value.size] = value.ravel()
     return Network(listed, flat)
 
 
 def best(build, has_images, channels_last=None):
-    """The network of build(last) -> (network, n_permute) that permutes axes less often; last: see :class:`Builder`.
+    """The network of build(last) -> (network, n_permute) that permutes axes less often.
 
-    channels_last: one of the two by the caller's wish.
+    last: see :class:`Builder`. channels_last: one of the two by the caller's wish.
     """
     choices = (False, True) if has_images else (False,)
     found, problem = None, None
@@ -702,5 +792,7 @@ def best(build, has_images, channels_last=None):
         raise problem
     if found[2] and has_images:
         shapes = [n["shape"] for n in found[0]._graph.nodes() if n["op"] == "input"]
-        logger.info("channels moved to the end: the rows of the network have shape %s", ", ".join(map(str, shapes)))
+        logger.info(
+            "channels moved to the end: the rows of the network have shape %s", ", ".join(map(str, shapes))
+        )
     return found[0]

@@ -9,8 +9,23 @@ from simgraft.nn.network import Network
 from simgraft.surrogate import Surrogate
 
 GATHER_COLUMN, GATHER_ANGLE, GATHER_ARGMAX = range(3)
-STEPS = ("standardise", "affine", "log", "exp", "root", "power", "signed_log", "signed_exp", "sin", "cos", "one_hot",
-         "present", "fill", "clip", "unmask")  # csrc/surrogate/encode.h
+STEPS = (
+    "standardise",
+    "affine",
+    "log",
+    "exp",
+    "root",
+    "power",
+    "signed_log",
+    "signed_exp",
+    "sin",
+    "cos",
+    "one_hot",
+    "present",
+    "fill",
+    "clip",
+    "unmask",
+)  # csrc/surrogate/encode.h
 MAY_MISS, CATEGORY = 1, 2
 
 
@@ -25,14 +40,17 @@ class Program:
     def of(cls, n_in, column, op, value):
         columns = []
         for gather, first, n, step, n_step in column.tolist():
-            steps = [(STEPS[op[s]], float(value[s, 0]), float(value[s, 1])) for s in range(step, step + n_step)]
+            steps = [
+                (STEPS[op[s]], float(value[s, 0]), float(value[s, 1])) for s in range(step, step + n_step)
+            ]
             columns.append((gather, first, n, steps))
         return cls(n_in, columns)
 
     @property
     def is_identity(self):
         return self.n_in == len(self.columns) and all(
-            c == (GATHER_COLUMN, j, 1, []) for j, c in enumerate(self.columns))
+            c == (GATHER_COLUMN, j, 1, []) for j, c in enumerate(self.columns)
+        )
 
     def runs(self):
         """Groups of neighbouring columns that run the same steps: lists of column numbers."""
@@ -48,7 +66,9 @@ class Program:
     def _alike(a, b):
         if a[0] != GATHER_COLUMN or b[0] != GATHER_COLUMN or len(a[3]) != len(b[3]):
             return False
-        return all(p[0] == q[0] and (p[0] not in ("root", "power") or p[1] == q[1]) for p, q in zip(a[3], b[3]))
+        return all(
+            p[0] == q[0] and (p[0] not in ("root", "power") or p[1] == q[1]) for p, q in zip(a[3], b[3])
+        )
 
 
 @dataclass
@@ -78,10 +98,15 @@ def parts_of(model):
     if isinstance(model, Network):
         _check_finite(model)
         return Parts(
-            model, None, None,
+            model,
+            None,
+            None,
             [{"name": f"x[{i}]", "unit": "1", "low": -np.inf, "high": np.inf} for i in range(model.n_in)],
             [{"name": f"y[{i}]", "unit": "1", "low": -np.inf, "high": np.inf} for i in range(model.n_out)],
-            None, None, f"network {model.n_in} -> {model.n_out}, {model.n_parameters} parameters")
+            None,
+            None,
+            f"network {model.n_in} -> {model.n_out}, {model.n_parameters} parameters",
+        )
     if not isinstance(model, Surrogate):
         raise TypeError(f"model: expected a simgraft.Surrogate or nn.Network, got {type(model).__name__}")
     model._fitted()
@@ -95,7 +120,10 @@ def parts_of(model):
         Program.of(network.n_out, decoder["d/column"], decoder["d/op"], decoder["d/value"]),
         _variables(kernel.inputs, domain["low"], domain["high"]),
         _variables(kernel.outputs, None, None),
-        domain, kernel, f"surrogate of {kernel.name} {kernel.version}".strip())
+        domain,
+        kernel,
+        f"surrogate of {kernel.name} {kernel.version}".strip(),
+    )
 
 
 def _variables(variables, low, high):
@@ -106,14 +134,18 @@ def _variables(variables, low, high):
             ends = (-np.inf if v.low is None else v.low, np.inf if v.high is None else v.high)
             if low is not None:
                 ends = float(low[at]), float(high[at])
-            found.append({"name": labels[at], "unit": v.unit, "low": ends[0], "high": ends[1], "scale": v.scale})
+            found.append(
+                {"name": labels[at], "unit": v.unit, "low": ends[0], "high": ends[1], "scale": v.scale}
+            )
             at += 1
     return found
 
 
 def _check_finite(network):
     if not np.all(np.isfinite(network.parameters)):
-        raise ValueError(f"model: parameter {int(np.argmin(np.isfinite(network.parameters)))} of its network is not finite")
+        raise ValueError(
+            f"model: parameter {int(np.argmin(np.isfinite(network.parameters)))} of its network is not finite"
+        )
 
 
 def nodes_with_parameters(network):

@@ -17,8 +17,11 @@ from simgraft.interop._parts import (
 STACK_BYTES = 65536
 """Up to this size ``NAME_eval`` keeps its workspace on the stack."""
 
-_KEYWORDS = set("""auto break case char const continue default do double else enum extern float for goto if inline int long
-register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while main""".split())
+_KEYWORDS = set(
+    """auto break case char const continue default do double else enum extern float for goto if inline int
+    long register restrict return short signed sizeof static struct switch typedef union unsigned void
+    volatile while main""".split()
+)
 
 
 def to_c(model, path=None, *, name=None, test_rows=8):
@@ -48,10 +51,11 @@ def to_c(model, path=None, *, name=None, test_rows=8):
 
     Notes
     -----
-    The file needs libm only and compiles without a warning under ``-std=c99 -Wall -Wextra -Werror -pedantic``. It has no
-    state: any thread may call it. ``cc -DNAME_SELF_TEST file.c -lm && ./a.out`` compares it with simgraft;
-    ``#define NAME_DECLARE`` before including it gives the declarations alone. Numbers differ from simgraft's by the
-    rounding of libm and of the compiler, which the self-test bounds.
+    The file needs libm only and compiles without a warning under ``-std=c99 -Wall -Wextra -Werror
+    -pedantic``. It has no state: any thread may call it. ``cc -DNAME_SELF_TEST file.c -lm
+            && ./a.out`` compares it with simgraft;
+    ``#define NAME_DECLARE`` before including it gives the declarations alone. Numbers differ from simgraft's
+    by the rounding of libm and of the compiler, which the self-test bounds.
 
     Examples
     --------
@@ -62,7 +66,11 @@ def to_c(model, path=None, *, name=None, test_rows=8):
     """
     parts = parts_of(model)
     if name is None:
-        name = re.sub(r"\W+", "_", parts.kernel.name, flags=re.ASCII).strip("_") if parts.kernel is not None else "network"
+        name = (
+            re.sub(r"\W+", "_", parts.kernel.name, flags=re.ASCII).strip("_")
+            if parts.kernel is not None
+            else "network"
+        )
         name = name or "surrogate"
         if name[0].isdigit() or name in _KEYWORDS:
             name = f"sg_{name}"
@@ -83,15 +91,15 @@ def to_c(model, path=None, *, name=None, test_rows=8):
     return text
 
 
-# ------------------------------------------------------------------------------------------------------- test data
+# -------------------------------------------------------------------------------------------------- test data
 
 
 def _test_data(model, parts, n):
     """Inputs, outputs, and how far the C code may be off in each output column.
 
-    The limit is 4 times the largest effect that rounding the network to float has in the column (the same rows
-    through the network in double), plus 4 ulp per layer of the output in the network's precision: libm and the order of
-    additions differ from ours by a few roundings, as float from double.
+    The limit is 4 times the largest effect that rounding the network to float has in the column (the same
+    rows through the network in double), plus 4 ulp per layer of the output in the network's precision: libm
+    and the order of additions differ from ours by a few roundings, as float from double.
     """
     x = _draw(parts, n)
     if parts.encoder is None:
@@ -139,7 +147,7 @@ def _draw(parts, n):
     return x
 
 
-# ---------------------------------------------------------------------------------------------------------- source
+# ----------------------------------------------------------------------------------------------------- source
 
 
 def _literal(value, dtype):
@@ -163,6 +171,10 @@ def _string(text):
         c = chr(byte)
         out.append(f"\\{byte:03o}" if c in '"\\?' or not 32 <= byte < 127 else c)
     return '"' + "".join(out) + '"'
+
+
+def _heading(text):
+    return f"/* {'-' * (100 - len(text))} {text} */\n"
 
 
 def _listed(cells):
@@ -220,7 +232,8 @@ class _Source:
     def function(self, key, text):
         """Places a static function once, after those it needs; returns its name, NAME_key.
 
-        In text, NAME_ is the prefix of the file, REAL the network's type, F(f) libm's f of this type, N(c) a literal.
+        In text, NAME_ is the prefix of the file, REAL the network's type, F(f) libm's f of this type, N(c) a
+        literal.
         """
         if key not in self.functions:
             self.functions[key] = self.filled(text)
@@ -243,7 +256,9 @@ class _Source:
             if gather == GATHER_ANGLE:
                 start = f"{self.angle()}((double)x[{first}], (double)x[{first + 1}])"
             elif gather == GATHER_ARGMAX:
-                function = self.function(f"largest_{source}", f"""
+                function = self.function(
+                    f"largest_{source}",
+                    f"""
                     /* Index of the largest of n numbers, the first one of equals. */
                     static double NAME_largest_{source}(const {source} *x, int n)
                     {{
@@ -253,7 +268,8 @@ class _Source:
                                 best = k;
                         return best;
                     }}
-                    """)
+                    """,
+                )
                 start = f"{function}(x + {first}, {n})"
             else:
                 start = None
@@ -307,7 +323,9 @@ class _Source:
                 return f"v = pow(v, 1.0 / {n}.0);"
             return "v = " + "sqrt(" * (n.bit_length() - 1) + "v" + ")" * (n.bit_length() - 1) + ";"
         if name == "power":
-            self.function("power", """
+            self.function(
+                "power",
+                """
                 /* x^n by repeated squaring, n >= 1 */
                 static double NAME_power(double x, int n)
                 {
@@ -319,7 +337,8 @@ class _Source:
                     }
                     return y;
                 }
-                """)
+                """,
+            )
             return f"v = {self.name}_power(v, {int(a[0])});"
         if name == "signed_log":
             return f"v = copysign(log1p(fabs(v) / {pa()}), v);"
@@ -330,13 +349,16 @@ class _Source:
         if name == "one_hot":
             return f"v = v == {pa()} ? 1.0 : 0.0;"
         if name in ("present", "fill"):
-            self.function("missing", """
+            self.function(
+                "missing",
+                """
                 /* Whether x is the value that stands for a missing one; NaN is NaN here. */
                 static int NAME_missing(double x, double missing)
                 {
                     return x == missing || (isnan(x) && isnan(missing));
                 }
-                """)
+                """,
+            )
             test = f"{self.name}_missing(v, {pa()})"
             return f"v = {test} ? 0.0 : 1.0;" if name == "present" else f"v = {test} ? {pb()} : v;"
         if name == "clip":
@@ -352,7 +374,9 @@ class _Source:
         raise UnsupportedError(f"encoder step {name}: cannot be written as C")
 
     def angle(self):
-        return self.function("angle", """
+        return self.function(
+            "angle",
+            """
             /* Angle in [0, 2 pi) of a sine and a cosine. */
             static double NAME_angle(double s, double c)
             {
@@ -362,7 +386,8 @@ class _Source:
                     t += circle;
                 return t < circle ? t : 0.0;
             }
-            """)
+            """,
+        )
 
     # ----------------------------------------------------------------------------------------------- network
 
@@ -372,7 +397,9 @@ class _Source:
         if kind == "linear":
             return None
         if kind not in ACTIVATIONS:
-            raise UnsupportedError(f"activation {kind}; supported are linear, {', '.join(sorted(ACTIVATIONS))}")
+            raise UnsupportedError(
+                f"activation {kind}; supported are linear, {', '.join(sorted(ACTIVATIONS))}"
+            )
         formula = ACTIVATIONS[kind]
         if "P" not in re.findall(r"\w+", formula):
             return self.function(kind, f"static REAL NAME_{kind}(REAL x) {{ return {formula}; }}")
@@ -398,7 +425,9 @@ class _Source:
         for i, node in enumerate(nodes):
             if node["op"] not in LAYERS and node["op"] != "input":
                 supported = ", ".join(sorted(LAYERS))
-                raise UnsupportedError(f"node {i} ({node['op']}): layer not supported; supported are {supported}")
+                raise UnsupportedError(
+                    f"node {i} ({node['op']}): layer not supported; supported are {supported}"
+                )
             writers.append(LAYERS.get(node["op"]))
         places, size = _places(nodes)
         self.scratch_at, self.scratch_size = size, 0
@@ -441,19 +470,32 @@ class _Source:
         low, high = (np.clip(domain[k], -np.finfo(float).max, np.finfo(float).max) for k in ("low", "high"))
         box = [self.array("low", low), self.array("high", high)]
         special = np.any(domain["flags"] != 0)
-        lines = [f"static int NAME_box(const double *in)", "{", "    int j, flags = 0;",
-                 f"    for (j = 0; j < {n}; j++) {{"]
+        lines = [
+            f"static int NAME_box(const double *in)",
+            "{",
+            "    int j, flags = 0;",
+            f"    for (j = 0; j < {n}; j++) {{",
+        ]
         if np.any(domain["flags"] & MAY_MISS):
             self.step("present", [0.0], [0.0], "")
             flags = self.array("input_flags", domain["flags"].astype(np.uint8))
             missing = self.array("input_missing", np.asarray(domain["missing"], np.float64))
-            lines += [f"        if (({flags}[j] & {MAY_MISS}) && NAME_missing(in[j], {missing}[j]))",
-                      "            continue;"]
-        lines += ["        if (!(fabs(in[j]) <= DBL_MAX))", "            flags |= 4;",
-                  f"        else if (!(in[j] >= {box[0]}[j] && in[j] <= {box[1]}[j]))", "            flags |= 1;"]
+            lines += [
+                f"        if (({flags}[j] & {MAY_MISS}) && NAME_missing(in[j], {missing}[j]))",
+                "            continue;",
+            ]
+        lines += [
+            "        if (!(fabs(in[j]) <= DBL_MAX))",
+            "            flags |= 4;",
+            f"        else if (!(in[j] >= {box[0]}[j] && in[j] <= {box[1]}[j]))",
+            "            flags |= 1;",
+        ]
         if special and np.any(domain["flags"] & CATEGORY):
             flags = self.array("input_flags", domain["flags"].astype(np.uint8))
-            lines += [f"        else if (({flags}[j] & {CATEGORY}) && in[j] != floor(in[j]))", "            flags |= 1;"]
+            lines += [
+                f"        else if (({flags}[j] & {CATEGORY}) && in[j] != floor(in[j]))",
+                "            flags |= 1;",
+            ]
         lines += ["    }", "    return flags;", "}"]
         self.function("box", "\n".join(lines))
         if domain["whitening"] is None or math.isinf(domain["max_distance"]):
@@ -463,8 +505,11 @@ class _Source:
         mean = self.array("mean", np.asarray(domain["mean"], np.float64))
         matrix = self.array("whitening", np.ascontiguousarray(whitening.T))
         limit = _literal(float(domain["max_distance"]) ** 2, np.float64)
-        self.function("far", f"""
-            /* Whether an encoded row is further from the training rows than any of them was (Mahalanobis distance). */
+        self.function(
+            "far",
+            f"""
+            /* Whether an encoded row is further from the training rows than any of them was (Mahalanobis
+             * distance). */
             static int NAME_far(const REAL *encoded)
             {{
                 double square = 0.0;
@@ -477,7 +522,8 @@ class _Source:
                 }}
                 return !(square <= {limit});
             }}
-            """)
+            """,
+        )
         return True
 
     # --------------------------------------------------------------------------------------------------- file
@@ -498,24 +544,37 @@ class _Source:
         if not parts.encoder:
             evaluate += [f"    {name}_network(in, out, workspace);", "    return 0;", "}"]
         else:
-            evaluate += [f"    {real} *encoded = workspace, *raw = workspace + {n_enc};", f"    int flags = {name}_box(in);",
-                         f"    {name}_encode(in, encoded);"]
+            evaluate += [
+                f"    {real} *encoded = workspace, *raw = workspace + {n_enc};",
+                f"    int flags = {name}_box(in);",
+                f"    {name}_encode(in, encoded);",
+            ]
             if density:
                 evaluate += ["    if (!(flags & 4))", f"        flags |= 2 * {name}_far(encoded);"]
-            evaluate += [f"    {name}_network(encoded, raw, workspace + {n_enc + n_raw});", f"    {name}_decode(raw, out);",
-                         "    return flags;", "}"]
+            evaluate += [
+                f"    {name}_network(encoded, raw, workspace + {n_enc + n_raw});",
+                f"    {name}_decode(raw, out);",
+                "    return flags;",
+                "}",
+            ]
         small = total * self.dtype.itemsize <= STACK_BYTES
         if small:
-            evaluate += ["", f"int {name}_eval(const {host} *in, {host} *out)", "{", f"    {real} workspace[{max(total, 1)}];",
-                         f"    return {name}_eval_with(in, out, workspace);", "}"]
+            evaluate += [
+                "",
+                f"int {name}_eval(const {host} *in, {host} *out)",
+                "{",
+                f"    {real} workspace[{max(total, 1)}];",
+                f"    return {name}_eval_with(in, out, workspace);",
+                "}",
+            ]
         sections = [
             self.header(total, small, guarded, density),
             self.declarations(total, small),
             f"#ifndef {upper}_DECLARE\n\n#include <float.h>\n#include <math.h>\n",
             self.tables(),
-            "/* --------------------------------------------------------------------------------- parameters */\n",
+            _heading("parameters"),
             "\n".join(self.arrays),
-            "/* ---------------------------------------------------------------------------------- functions */\n",
+            _heading("functions"),
             "\n".join(self.functions.values()),
             "\n".join(evaluate) + "\n",
             self.self_test(test, total, small, guarded),
@@ -525,19 +584,33 @@ class _Source:
 
     def header(self, total, small, guarded, density):
         parts, name, host = self.parts, self.name, self.host
-        lines = [f"{name}: {_comment(parts.title)}. Written by simgraft {_core.__version__}; do not edit.", ""]
-        lines += [f"C99, needs libm only; any thread may call it. The network computes in {self.real}, "
-                  f"{parts.network.n_parameters} parameters, {parts.network.flops:.0f} operations a row.", ""]
+        lines = [
+            f"{name}: {_comment(parts.title)}. Written by simgraft {_core.__version__}; do not edit.",
+            "",
+        ]
+        lines += [
+            f"C99, needs libm only; any thread may call it. The network computes in {self.real}, "
+            f"{parts.network.n_parameters} parameters, {parts.network.flops:.0f} operations a row.",
+            "",
+        ]
         if small:
             lines.append(f"    int {name}_eval(const {host} *in, {host} *out);")
         else:
-            lines.append(f"    static {self.real} workspace[{name.upper()}_WORKSPACE];      (one for each thread)")
+            lines.append(
+                f"    static {self.real} workspace[{name.upper()}_WORKSPACE];      (one for each thread)"
+            )
             lines.append(f"    int {name}_eval_with(const {host} *in, {host} *out, {self.real} *workspace);")
         lines.append("")
         if parts.encoder:
-            meaning = "1 an input outside its range" + (", 2 inputs together far from the training data" if density else "")
-            lines += [f"evaluates one row of {parts.n_in} inputs to {parts.n_out} outputs and returns 0, or a sum of {meaning}, "
-                      "4 an input NaN or infinite. The outputs are computed in any case.", ""]
+            meaning = "1 an input outside its range" + (
+                ", 2 inputs together far from the training data" if density else ""
+            )
+            lines += [
+                f"evaluates one row of {parts.n_in} inputs to {parts.n_out} outputs and returns 0, or a sum "
+                f"of {meaning}, "
+                "4 an input NaN or infinite. The outputs are computed in any case.",
+                "",
+            ]
         else:
             lines += [f"evaluates one row of {parts.n_in} numbers to {parts.n_out} and returns 0.", ""]
         if parts.encoder:
@@ -552,28 +625,57 @@ class _Source:
                         lines.append(f"    ... {len(columns) - 100} more")
                         break
             lines.append("")
-        lines += [f"Declarations alone: #define {name.upper()}_DECLARE before #include of this file.",
-                  f"Self-test: cc -std=c99 -D{name.upper()}_SELF_TEST FILE -lm && ./a.out"]
+        lines += [
+            f"Declarations alone: #define {name.upper()}_DECLARE before #include of this file.",
+            f"Self-test: cc -std=c99 -D{name.upper()}_SELF_TEST FILE -lm && ./a.out",
+        ]
         wrapped = []
         for line in lines:
-            wrapped += [line] if line.startswith("    ") or not line else textwrap.wrap(line, 106, break_long_words=False)
+            wrapped += (
+                [line]
+                if line.startswith("    ") or not line
+                else textwrap.wrap(line, 106, break_long_words=False)
+            )
         return "/* " + "\n * ".join(wrapped).replace(" * \n", " *\n") + "\n */\n"
 
     def declarations(self, total, small):
         name, host, upper = self.name, self.host, self.name.upper()
-        lines = [f"#ifndef {upper}_H", f"#define {upper}_H", "", f"#define {upper}_N_IN {self.parts.n_in}",
-                 f"#define {upper}_N_OUT {self.parts.n_out}",
-                 f"#define {upper}_WORKSPACE {max(total, 1)} /* elements of {self.real} */", "",
-                 "#ifdef __cplusplus", 'extern "C" {', "#endif", ""]
+        lines = [
+            f"#ifndef {upper}_H",
+            f"#define {upper}_H",
+            "",
+            f"#define {upper}_N_IN {self.parts.n_in}",
+            f"#define {upper}_N_OUT {self.parts.n_out}",
+            f"#define {upper}_WORKSPACE {max(total, 1)} /* elements of {self.real} */",
+            "",
+            "#ifdef __cplusplus",
+            'extern "C" {',
+            "#endif",
+            "",
+        ]
         if small:
-            lines += [f"/* in ({upper}_N_IN), out ({upper}_N_OUT); the workspace is on the stack. */",
-                      f"int {name}_eval(const {host} *in, {host} *out);", ""]
-        lines += [f"/* The same with a workspace ({upper}_WORKSPACE) of the caller, one for each thread. */",
-                  f"int {name}_eval_with(const {host} *in, {host} *out, {self.real} *workspace);", ""]
+            lines += [
+                f"/* in ({upper}_N_IN), out ({upper}_N_OUT); the workspace is on the stack. */",
+                f"int {name}_eval(const {host} *in, {host} *out);",
+                "",
+            ]
+        lines += [
+            f"/* The same with a workspace ({upper}_WORKSPACE) of the caller, one for each thread. */",
+            f"int {name}_eval_with(const {host} *in, {host} *out, {self.real} *workspace);",
+            "",
+        ]
         if self.parts.encoder:
-            lines += [f"extern const char *const {name}_input_name[{upper}_N_IN], *const {name}_input_unit[{upper}_N_IN];",
-                      f"extern const char *const {name}_output_name[{upper}_N_OUT], *const {name}_output_unit[{upper}_N_OUT];",
-                      ""]
+            lines += [
+                *(
+                    f"extern const char *const {name}_input_{what}[{upper}_N_IN];"
+                    for what in ("name", "unit")
+                ),
+                *(
+                    f"extern const char *const {name}_output_{what}[{upper}_N_OUT];"
+                    for what in ("name", "unit")
+                ),
+                "",
+            ]
         lines += ["#ifdef __cplusplus", "}", "#endif", "", f"#endif /* {upper}_H */", ""]
         return "\n".join(lines)
 
@@ -584,7 +686,9 @@ class _Source:
         for side, columns in (("input", self.parts.inputs), ("output", self.parts.outputs)):
             for what in ("name", "unit"):
                 cells = _listed([_string(c[what]) for c in columns])
-                lines.append(f"const char *const {self.name}_{side}_{what}[{len(columns)}] = {{\n{cells}\n}};")
+                lines.append(
+                    f"const char *const {self.name}_{side}_{what}[{len(columns)}] = {{\n{cells}\n}};"
+                )
         return "\n".join(lines) + "\n"
 
     def self_test(self, test, total, small, guarded):
@@ -595,30 +699,60 @@ class _Source:
         given, wanted = self.array("test_in", x.astype(kind)), self.array("test_out", y.astype(kind))
         tolerance = self.array("test_limit", limit.astype(np.float64))
         data, self.arrays = "\n".join(self.arrays), kept
-        n, m = x.shape[1], y.shape[1]
+        n_rows, n, m = len(x), x.shape[1], y.shape[1]
         call = f"{name}_eval(in, out)" if small else f"{name}_eval_with(in, out, workspace)"
-        head = "" if small else f"    static {self.real} workspace[{upper}_WORKSPACE];\n"
-        return "\n".join([
-            f"#ifdef {upper}_SELF_TEST", "", "#include <stdio.h>", "", data,
-            "/* Compares with what simgraft computes. */", "int main(void)", "{", f"    static {host} out[{m}];",
-            head + "    double worst = 0.0;", "    int row, j, n_wrong = 0;",
-            f"    for (row = 0; row < {len(x)}; row++) {{", f"        const {host} *in = {given} + row * {n};",
-            f"        int flags = {call};", f"        for (j = 0; j < {m}; j++) {{",
-            f"            double truth = (double){wanted}[row * {m} + j];",
-            "            double off = fabs((double)out[j] - truth);",
-            "            if (isnan((double)out[j]) && isnan(truth))", "                off = 0.0;",
-            f"            if (off / {tolerance}[j] > worst)", f"                worst = off / {tolerance}[j];",
-            f"            if (!(off <= {tolerance}[j])) {{", "                n_wrong++;",
-            '                printf("row %d output %d: %.17g, expected %.17g, allowed difference %.3g\\n", row, j,',
-            f"                       (double)out[j], truth, {tolerance}[j]);", "            }", "        }",
-            "        if (flags & ~2) {", "            n_wrong++;",
-            '            printf("row %d: flags %d, expected a row inside\\n", row, flags);', "        }", "    }",
-            f'    printf("{name}: %d wrong of {x.shape[0] * m} outputs, largest difference %.3g of what is allowed\\n", n_wrong,',
-            "           worst);", "    return n_wrong != 0;", "}", "", f"#endif /* {upper}_SELF_TEST */", ""])
+        workspace = "" if small else f"static {self.real} workspace[{upper}_WORKSPACE];\n        "
+        main = f"""
+            /* Compares with what simgraft computes. */
+            int main(void)
+            {{
+                static {host} out[{m}];
+                {workspace.replace("        ", " " * 16)}double worst = 0.0;
+                int row, j, n_wrong = 0;
+                for (row = 0; row < {n_rows}; row++) {{
+                    const {host} *in = {given} + row * {n};
+                    const int flags = {call};
+                    for (j = 0; j < {m}; j++) {{
+                        const double truth = (double){wanted}[row * {m} + j], limit = {tolerance}[j];
+                        double off = fabs((double)out[j] - truth);
+                        if (isnan((double)out[j]) && isnan(truth))
+                            off = 0.0;
+                        if (off / limit > worst)
+                            worst = off / limit;
+                        if (!(off <= limit)) {{
+                            n_wrong++;
+                            printf("row %d output %d: %.17g, expected %.17g, allowed difference %.3g\\n",
+                                   row, j, (double)out[j], truth, limit);
+                        }}
+                    }}
+                    if (flags & ~2) {{
+                        n_wrong++;
+                        printf("row %d: flags %d, expected a row inside\\n", row, flags);
+                    }}
+                }}
+                printf("%s: %d wrong of %d outputs, largest difference %.3g of what is allowed\\n",
+                       "{name}", n_wrong, {n_rows * m}, worst);
+                return n_wrong != 0;
+            }}
+            """
+        return "\n".join(
+            [
+                f"#ifdef {upper}_SELF_TEST",
+                "",
+                "#include <stdio.h>",
+                "",
+                data,
+                textwrap.dedent(main).strip("\n"),
+                "",
+                f"#endif /* {upper}_SELF_TEST */",
+                "",
+            ]
+        )
 
 
 def _places(nodes):
-    """Where each value lies in the workspace, and its size: values share memory as soon as they are used up."""
+    """Where each value lies in the workspace, and its size: values share memory as soon as they are used
+    up."""
     last_use = {}
     for i, node in enumerate(nodes):
         for j in node["inputs"]:
@@ -642,7 +776,7 @@ def _places(nodes):
     return places, size
 
 
-# --------------------------------------------------------------------------------------------------- activations
+# ------------------------------------------------------------------------------------------------ activations
 
 # Formulas of x, in the type of the network: F(f) is libm's f, N(c) a number, P the parameter.
 ACTIVATIONS = {
@@ -658,7 +792,7 @@ ACTIVATIONS = {
 }
 
 
-# -------------------------------------------------------------------------------------------------------- layers
+# ----------------------------------------------------------------------------------------------------- layers
 
 LAYERS = {}
 
@@ -667,11 +801,14 @@ def _layer(*names):
     def register(function):
         LAYERS.update((name, function) for name in names)
         return function
+
     return register
 
 
 def _add_product(g):
-    return g.function("add_product", """
+    return g.function(
+        "add_product",
+        """
         /* y += x W, in the order of x, four of them at a time; weight (n_in, n_out) */
         static void NAME_add_product(int n_in, int n_out, const REAL *x, const REAL *weight, REAL *restrict y)
         {
@@ -689,7 +826,8 @@ def _add_product(g):
                 for (j = 0; j < n_out; j++)
                     y[j] += x[k] * weight[j];
         }
-        """)
+        """,
+    )
 
 
 @_layer("dense")
@@ -697,9 +835,12 @@ def _dense(g, node, inputs, y):
     n_in, n_out = node["in_shapes"][0][-1], node["shape"][-1]
     n = math.prod(node["shape"]) // n_out
     add = _add_product(g)
-    function = g.function("dense", f"""
+    function = g.function(
+        "dense",
+        f"""
         /* y = x W + b for n rows of n_in numbers; weight (n_in, n_out), bias (n_out) */
-        static void NAME_dense(int n, int n_in, int n_out, const REAL *x, const REAL *weight, const REAL *bias, REAL *y)
+        static void NAME_dense(int n, int n_in, int n_out, const REAL *x, const REAL *weight,
+                const REAL *bias, REAL *y)
         {{
             int r, j;
             for (r = 0; r < n; r++, x += n_in, y += n_out) {{
@@ -708,10 +849,13 @@ def _dense(g, node, inputs, y):
                 {add}(n_in, n_out, x, weight, y);
             }}
         }}
-        """)
+        """,
+    )
     weight, bias = (g.array(f"{k}_{node['number']}", node["values"][k]) for k in ("weight", "bias"))
-    return [f"{function}({n}, {n_in}, {n_out}, {inputs[0]}, {weight}, {bias}, {y});",
-            *g.activate(y, math.prod(node["shape"]), node["attributes"])]
+    return [
+        f"{function}({n}, {n_in}, {n_out}, {inputs[0]}, {weight}, {bias}, {y});",
+        *g.activate(y, math.prod(node["shape"]), node["attributes"]),
+    ]
 
 
 @_layer("activation")
@@ -722,8 +866,10 @@ def _activation(g, node, inputs, y):
 
 @_layer("add")
 def _add(g, node, inputs, y):
-    return [f"for (i = 0; i < {math.prod(node['shape'])}; i++)",
-            f"    {y}[i] = " + " + ".join(f"{x}[i]" for x in inputs) + ";"]
+    return [
+        f"for (i = 0; i < {math.prod(node['shape'])}; i++)",
+        f"    {y}[i] = " + " + ".join(f"{x}[i]" for x in inputs) + ";",
+    ]
 
 
 @_layer("affine")
@@ -735,7 +881,9 @@ def _affine(g, node, inputs, y):
 
 
 def _copy(g):
-    return g.function("copy", """
+    return g.function(
+        "copy",
+        """
         /* Copies n pieces of size numbers, which lie step_x apart in x and step_y in y. */
         static void NAME_copy(int n, int size, const REAL *x, int step_x, REAL *y, int step_y)
         {
@@ -744,7 +892,8 @@ def _copy(g):
                 for (j = 0; j < size; j++)
                     y[k * step_y + j] = x[k * step_x + j];
         }
-        """)
+        """,
+    )
 
 
 @_layer("concatenate")
@@ -782,10 +931,12 @@ def _same(g, node, inputs, y):
 def _permute(g, node, inputs, y):
     shape, axes = node["in_shapes"][0], node["attributes"]["axes"]
     order = np.arange(math.prod(shape)).reshape(shape).transpose(axes)
-    steps = [math.prod(shape[a + 1:]) for a in axes]
+    steps = [math.prod(shape[a + 1 :]) for a in axes]
     sizes = [1] * (5 - len(axes)) + list(order.shape)
     steps = [0] * (5 - len(axes)) + steps
-    function = g.function("permute", """
+    function = g.function(
+        "permute",
+        """
         /* y = x with its dimensions in another order; d: 5 sizes of y, 5 steps in x */
         static void NAME_permute(const int *d, const REAL *x, REAL *y)
         {
@@ -797,14 +948,17 @@ def _permute(g, node, inputs, y):
                             for (f = 0; f < d[4]; f++)
                                 *y++ = x[a * d[5] + b * d[6] + c * d[7] + e * d[8] + f * d[9]];
         }
-        """)
+        """,
+    )
     numbers = g.array(f"order_{node['number']}", np.array([*sizes, *steps], np.int32))
     return [f"{function}({numbers}, {inputs[0]}, {y});"]
 
 
 @_layer("softmax")
 def _softmax(g, node, inputs, y):
-    function = g.function("softmax", """
+    function = g.function(
+        "softmax",
+        """
         /* y = exp(x) / sum exp(x) for n rows of m numbers */
         static void NAME_softmax(int n, int m, const REAL *x, REAL *y)
         {
@@ -821,16 +975,20 @@ def _softmax(g, node, inputs, y):
                     y[j] /= sum;
             }
         }
-        """)
+        """,
+    )
     m = node["shape"][-1]
     return [f"{function}({math.prod(node['shape']) // m}, {m}, {inputs[0]}, {y});"]
 
 
 @_layer("layer_norm")
 def _layer_norm(g, node, inputs, y):
-    function = g.function("layer_norm", """
+    function = g.function(
+        "layer_norm",
+        """
         /* y = (x - mean) / sqrt(variance + epsilon) scale + shift for n rows of m numbers */
-        static void NAME_layer_norm(int n, int m, REAL epsilon, const REAL *x, const REAL *scale, const REAL *shift, REAL *y)
+        static void NAME_layer_norm(int n, int m, REAL epsilon, const REAL *x, const REAL *scale,
+                const REAL *shift, REAL *y)
         {
             int r, j;
             for (r = 0; r < n; r++, x += m, y += m) {
@@ -845,24 +1003,32 @@ def _layer_norm(g, node, inputs, y):
                     y[j] = (x[j] - mean) * factor * scale[j] + shift[j];
             }
         }
-        """)
+        """,
+    )
     m = node["shape"][-1]
     scale, shift = (g.array(f"{k}_{node['number']}", node["values"][k]) for k in ("scale", "shift"))
     epsilon = g.n(node["attributes"]["epsilon"])
-    return [f"{function}({math.prod(node['shape']) // m}, {m}, {epsilon}, {inputs[0]}, {scale}, {shift}, {y});"]
+    return [
+        f"{function}({math.prod(node['shape']) // m}, {m}, {epsilon}, {inputs[0]}, {scale}, {shift}, {y});"
+    ]
 
 
 @_layer("batch_norm")
 def _batch_norm(g, node, inputs, y):
     values, n, size = node["values"], node["shape"][-1], math.prod(node["shape"])
-    factor = values["scale"].astype(np.float64) / np.sqrt(values["variance"].astype(np.float64) + node["attributes"]["epsilon"])
+    factor = values["scale"].astype(np.float64) / np.sqrt(
+        values["variance"].astype(np.float64) + node["attributes"]["epsilon"]
+    )
     factor = g.array(f"factor_{node['number']}", factor.astype(g.dtype))
     mean, shift = (g.array(f"{k}_{node['number']}", values[k]) for k in ("mean", "shift"))
     at = "i" if n == size else f"i % {n}"
-    return [f"for (i = 0; i < {size}; i++)", f"    {y}[i] = ({inputs[0]}[i] - {mean}[{at}]) * {factor}[{at}] + {shift}[{at}];"]
+    return [
+        f"for (i = 0; i < {size}; i++)",
+        f"    {y}[i] = ({inputs[0]}[i] - {mean}[{at}]) * {factor}[{at}] + {shift}[{at}];",
+    ]
 
 
-# ----------------------------------------------------------------------------------------------------------- fields
+# ----------------------------------------------------------------------------------------------------- fields
 
 
 def _each(value, rank, fill):
@@ -873,17 +1039,20 @@ def _each(value, rank, fill):
 
 
 def _window(node, kernel, stride, dilation, valid):
-    """Numbers of a window that goes over a field: sizes of the field and of the result, kernel, stride, dilation, positions
-    read before the field; three each."""
+    """Numbers of a window that goes over a field, three each: sizes of the field and of the result, kernel,
+    stride, dilation, positions read before the field."""
     rank = len(node["shape"]) - 1
     n_in, n_out = ([1] * (3 - rank) + list(s[:-1]) for s in (node["in_shapes"][0], node["shape"]))
-    before = [0 if valid else max(0, (-(-n // s) - 1) * s + (k - 1) * d + 1 - n) // 2
-              for n, k, s, d in zip(n_in, kernel, stride, dilation)]
+    before = [
+        0 if valid else max(0, (-(-n // s) - 1) * s + (k - 1) * d + 1 - n) // 2
+        for n, k, s, d in zip(n_in, kernel, stride, dilation)
+    ]
     return np.array([*n_in, *n_out, *kernel, *stride, *dilation, *before], np.int32)
 
 
 _AT = """
-    /* Position i of a dimension of n positions, outside by mode 0: none (-1), 1: periodic, 2: nearest, 3: reflected. */
+    /* Position i of a dimension of n positions, outside by mode 0: none (-1), 1: periodic, 2: nearest, 3:
+     * reflected. */
     static int NAME_at(int i, int n, int mode)
     {
         if (i >= 0 && i < n)
@@ -904,9 +1073,13 @@ def _conv(g, node, inputs, y):
     a, rank = node["attributes"], len(node["shape"]) - 1
     kernel, stride, dilation = (_each(a[k], rank, 1) for k in ("kernel", "stride", "dilation"))
     g.function("at", _AT)
-    function = g.function("conv", """
-        /* Convolution with bias of a field (d[0], d[1], d[2], c) to (d[3], d[4], d[5], u); weight (d[6], d[7], d[8], c / groups, u) */
-        static void NAME_conv(const int *d, int c, int u, int groups, int mode, const REAL *x, const REAL *weight, const REAL *bias,
+    function = g.function(
+        "conv",
+        """
+        /* Convolution with bias of a field (d[0], d[1], d[2], c) to (d[3], d[4], d[5], u); weight (d[6],
+         * d[7], d[8], c / groups, u) */
+        static void NAME_conv(const int *d, int c, int u, int groups, int mode, const REAL *x,
+                const REAL *weight, const REAL *bias,
                               REAL *y)
         {
             const int gc = c / groups, gu = u / groups;
@@ -937,14 +1110,17 @@ def _conv(g, node, inputs, y):
                                 }
                     }
         }
-        """)
+        """,
+    )
     valid = a["padding"] == "valid"
     numbers = g.array(f"window_{node['number']}", _window(node, kernel, stride, dilation, valid))
     weight, bias = (g.array(f"{k}_{node['number']}", node["values"][k]) for k in ("weight", "bias"))
     mode = {"valid": 0, "same": 0, "periodic": 1, "replicate": 2}[a["padding"]]
     c, u = node["in_shapes"][0][-1], node["shape"][-1]
-    return [f"{function}({numbers}, {c}, {u}, {a['groups']}, {mode}, {inputs[0]}, {weight}, {bias}, {y});",
-            *g.activate(y, math.prod(node["shape"]), a)]
+    return [
+        f"{function}({numbers}, {c}, {u}, {a['groups']}, {mode}, {inputs[0]}, {weight}, {bias}, {y});",
+        *g.activate(y, math.prod(node["shape"]), a),
+    ]
 
 
 @_layer("pad")
@@ -953,8 +1129,11 @@ def _pad(g, node, inputs, y):
     if rank > 3:
         raise UnsupportedError("a field of more than three dimensions")
     g.function("at", _AT)
-    function = g.function("pad", """
-        /* A field (d[0], d[1], d[2], c) with positions around it: (d[3], d[4], d[5], c), d[15] ... of them before */
+    function = g.function(
+        "pad",
+        """
+        /* A field (d[0], d[1], d[2], c) with positions around it: (d[3], d[4], d[5], c), d[15] ... of them
+         * before */
         static void NAME_pad(const int *d, int c, int mode, const REAL *x, REAL *y)
         {
             int o0, o1, o2, j;
@@ -962,12 +1141,14 @@ def _pad(g, node, inputs, y):
                 for (o1 = 0; o1 < d[4]; o1++)
                     for (o2 = 0; o2 < d[5]; o2++, y += c) {
                         const int i0 = NAME_at(o0 - d[15], d[0], mode), i1 = NAME_at(o1 - d[16], d[1], mode);
-                        const int i2 = NAME_at(o2 - d[17], d[2], mode), inside = i0 >= 0 && i1 >= 0 && i2 >= 0;
+                        const int i2 = NAME_at(o2 - d[17], d[2], mode), inside = i0 >= 0 && i1 >= 0
+                                && i2 >= 0;
                         for (j = 0; j < c; j++)
                             y[j] = inside ? x[(((long)i0 * d[1] + i1) * d[2] + i2) * c + j] : N(0);
                     }
         }
-        """)
+        """,
+    )
     numbers = _window(node, [1] * 3, [1] * 3, [1] * 3, True)
     numbers[15:] = _each(a["before"], rank, 0)
     numbers = g.array(f"window_{node['number']}", numbers)
@@ -980,9 +1161,14 @@ def _pool(g, node, inputs, y):
     a, rank, kind = node["attributes"], len(node["shape"]) - 1, node["op"].split("_")[0]
     size, stride = (_each(a[k], rank, 1) for k in ("size", "stride"))
     stride = [s or k for s, k in zip(stride, size)]
-    update, end = ("y[j] = from[j] > y[j] || !n ? from[j] : y[j];", "") if kind == "max" else (
-        "y[j] = n ? y[j] + from[j] : from[j];", "for (j = 0; j < c; j++) y[j] /= (REAL)n;")
-    function = g.function(f"{kind}_pool", f"""
+    update, end = (
+        ("y[j] = from[j] > y[j] || !n ? from[j] : y[j];", "")
+        if kind == "max"
+        else ("y[j] = n ? y[j] + from[j] : from[j];", "for (j = 0; j < c; j++) y[j] /= (REAL)n;")
+    )
+    function = g.function(
+        f"{kind}_pool",
+        f"""
         /* Windows over a field (d[0], d[1], d[2], c); of the positions only those inside count */
         static void NAME_{kind}_pool(const int *d, int c, const REAL *x, REAL *y)
         {{
@@ -994,7 +1180,8 @@ def _pool(g, node, inputs, y):
                         for (k0 = 0; k0 < d[6]; k0++)
                             for (k1 = 0; k1 < d[7]; k1++)
                                 for (k2 = 0; k2 < d[8]; k2++) {{
-                                    const int i0 = o0 * d[9] - d[15] + k0, i1 = o1 * d[10] - d[16] + k1, i2 = o2 * d[11] - d[17] + k2;
+                                    const int i0 = o0 * d[9] - d[15] + k0, i1 = o1 * d[10] - d[16] + k1,
+                                            i2 = o2 * d[11] - d[17] + k2;
                                     const REAL *from;
                                     if (i0 < 0 || i0 >= d[0] || i1 < 0 || i1 >= d[1] || i2 < 0 || i2 >= d[2])
                                         continue;
@@ -1006,8 +1193,11 @@ def _pool(g, node, inputs, y):
                         {end}
                     }}
         }}
-        """)
-    numbers = g.array(f"window_{node['number']}", _window(node, size, stride, [1] * 3, a["padding"] == "valid"))
+        """,
+    )
+    numbers = g.array(
+        f"window_{node['number']}", _window(node, size, stride, [1] * 3, a["padding"] == "valid")
+    )
     return [f"{function}({numbers}, {node['shape'][-1]}, {inputs[0]}, {y});"]
 
 
@@ -1015,9 +1205,14 @@ def _pool(g, node, inputs, y):
 def _global_pool(g, node, inputs, y):
     kind, c = node["attributes"]["kind"], node["shape"][-1]
     n = math.prod(node["in_shapes"][0]) // c
-    update, end = ("y[j] = x[j] > y[j] ? x[j] : y[j];", "") if kind == "max" else (
-        "y[j] += x[j];", "for (j = 0; j < c; j++) y[j] /= (REAL)n;")
-    function = g.function(f"global_{kind}", f"""
+    update, end = (
+        ("y[j] = x[j] > y[j] ? x[j] : y[j];", "")
+        if kind == "max"
+        else ("y[j] += x[j];", "for (j = 0; j < c; j++) y[j] /= (REAL)n;")
+    )
+    function = g.function(
+        f"global_{kind}",
+        f"""
         /* Over the n positions of a field (n, c) */
         static void NAME_global_{kind}(int n, int c, const REAL *x, REAL *y)
         {{
@@ -1029,7 +1224,8 @@ def _global_pool(g, node, inputs, y):
                     {update}
             {end}
         }}
-        """)
+        """,
+    )
     return [f"{function}({n}, {c}, {inputs[0]}, {y});"]
 
 
@@ -1037,8 +1233,11 @@ def _global_pool(g, node, inputs, y):
 def _upsample(g, node, inputs, y):
     a, rank = node["attributes"], len(node["shape"]) - 1
     factor, linear = _each(a["factor"], rank, 1), a["method"] == "linear"
-    g.function("between", """
-        /* Positions low and high that output o of a dimension with n positions lies between; returns the weight of high. */
+    g.function(
+        "between",
+        """
+        /* Positions low and high that output o of a dimension with n positions lies between; returns the
+         * weight of high. */
         static REAL NAME_between(int o, int n, int factor, int linear, int *low, int *high)
         {
             const int cell = o / factor, offset = 2 * (o % factor) + 1 - factor;
@@ -1052,8 +1251,11 @@ def _upsample(g, node, inputs, y):
             *high = cell + 1;
             return (REAL)offset / (REAL)(2 * factor);
         }
-        """)
-    function = g.function("upsample", """
+        """,
+    )
+    function = g.function(
+        "upsample",
+        """
         /* A field (d[0], d[1], d[2], c) with d[6], d[7], d[8] times as many positions */
         static void NAME_upsample(const int *d, int c, int linear, const REAL *x, REAL *y)
         {
@@ -1068,8 +1270,10 @@ def _upsample(g, node, inputs, y):
                         for (j = 0; j < c; j++)
                             y[j] = N(0);
                         for (k = 0; k < 8; k++) {
-                            const int i0 = k & 4 ? high[0] : low[0], i1 = k & 2 ? high[1] : low[1], i2 = k & 1 ? high[2] : low[2];
-                            const REAL w = (k & 4 ? weight[0] : N(1) - weight[0]) * (k & 2 ? weight[1] : N(1) - weight[1]) *
+                            const int i0 = k & 4 ? high[0] : low[0], i1 = k & 2 ? high[1] : low[1],
+                                    i2 = k & 1 ? high[2] : low[2];
+                            const REAL w = (k & 4 ? weight[0] : N(1) - weight[0]) *
+                                           (k & 2 ? weight[1] : N(1) - weight[1]) *
                                            (k & 1 ? weight[2] : N(1) - weight[2]);
                             const REAL *from = x + (((long)i0 * d[1] + i1) * d[2] + i2) * c;
                             if (!(w > N(0)))
@@ -1079,14 +1283,15 @@ def _upsample(g, node, inputs, y):
                         }
                     }
         }
-        """)
+        """,
+    )
     numbers = _window(node, [1] * 3, [1] * 3, [1] * 3, True)
     numbers[6:9] = factor
     numbers = g.array(f"window_{node['number']}", numbers)
     return [f"{function}({numbers}, {node['shape'][-1]}, {int(linear)}, {inputs[0]}, {y});"]
 
 
-# ------------------------------------------------------------------------------------------------------- recurrence
+# ------------------------------------------------------------------------------------------------- recurrence
 
 
 @_layer("lstm", "gru")
@@ -1097,9 +1302,11 @@ def _recurrent(g, node, inputs, y):
     add = _add_product(g)
     if kind == "lstm":
         body = f"""
-            /* Long short-term memory; gates i, f, g, o. whole: y has the state after every step, otherwise the last one.
+            /* Long short-term memory; gates i, f, g, o. whole: y has the state after every step, otherwise
+             * the last one.
              * work (5 n) */
-            static void NAME_lstm(int steps, int c, int n, int reverse, int whole, const REAL *x, const REAL *weight,
+            static void NAME_lstm(int steps, int c, int n, int reverse, int whole, const REAL *x,
+                    const REAL *weight,
                                   const REAL *recurrent, const REAL *bias, REAL *y, REAL *work)
             {{
                 REAL *gate = work, *cell = work + 4 * n;
@@ -1127,10 +1334,13 @@ def _recurrent(g, node, inputs, y):
         names, work = ("weight", "recurrent_weight", "bias"), 5 * n
     else:
         body = f"""
-            /* Gated recurrent unit; gates r, z, n. whole: y has the state after every step, otherwise the last one.
+            /* Gated recurrent unit; gates r, z, n. whole: y has the state after every step, otherwise the
+             * last one.
              * work (6 n) */
-            static void NAME_gru(int steps, int c, int n, int reverse, int whole, const REAL *x, const REAL *weight,
-                                 const REAL *recurrent, const REAL *bias, const REAL *recurrent_bias, REAL *y, REAL *work)
+            static void NAME_gru(int steps, int c, int n, int reverse, int whole, const REAL *x,
+                    const REAL *weight,
+                                 const REAL *recurrent, const REAL *bias, const REAL *recurrent_bias,
+                                         REAL *y, REAL *work)
             {{
                 REAL *gate = work, *back = work + 3 * n;
                 const REAL *before = 0;
@@ -1158,10 +1368,13 @@ def _recurrent(g, node, inputs, y):
     function = g.function(kind, body)
     arrays = ", ".join(g.array(f"{k}_{node['number']}", node["values"][k]) for k in names)
     whole = int(a["output"] == "sequence")
-    return [f"{function}({steps}, {c}, {n}, {a['reverse']}, {whole}, {inputs[0]}, {arrays}, {y}, {g.scratch(work)});"]
+    return [
+        f"{function}({steps}, {c}, {n}, {a['reverse']}, {whole}, {inputs[0]}, {arrays}, {y}, "
+        f"{g.scratch(work)});"
+    ]
 
 
-# ------------------------------------------------------------------------------------------------------- constraints
+# ------------------------------------------------------------------------------------------------ constraints
 
 
 @_layer("positive")
@@ -1177,11 +1390,19 @@ def _positive(g, node, inputs, y):
 
 @_layer("bound")
 def _bound(g, node, inputs, y):
-    n, size, low, high = node["shape"][-1], math.prod(node["shape"]), node["values"]["low"], node["values"]["high"]
+    n, size, low, high = (
+        node["shape"][-1],
+        math.prod(node["shape"]),
+        node["values"]["low"],
+        node["values"]["high"],
+    )
     sigmoid = g.activation({"activation": "sigmoid"})
     low, width = g.array(f"low_{node['number']}", low), g.array(f"width_{node['number']}", high - low)
     at = "i" if n == size else f"i % {n}"
-    return [f"for (i = 0; i < {size}; i++)", f"    {y}[i] = {low}[{at}] + {width}[{at}] * {sigmoid}({inputs[0]}[i]);"]
+    return [
+        f"for (i = 0; i < {size}; i++)",
+        f"    {y}[i] = {low}[{at}] + {width}[{at}] * {sigmoid}({inputs[0]}[i]);",
+    ]
 
 
 @_layer("simplex")
@@ -1193,9 +1414,13 @@ def _simplex(g, node, inputs, y):
 
 @_layer("conserve")
 def _conserve(g, node, inputs, y):
-    function = g.function("conserve", """
-        /* y = x + correction' (constant + right z - matrix x) for n rows of m numbers, l constraints; z (n, nz) */
-        static void NAME_conserve(int n, int m, int l, int nz, const REAL *x, const REAL *z, const REAL *matrix, const REAL *correction,
+    function = g.function(
+        "conserve",
+        """
+        /* y = x + correction' (constant + right z - matrix x) for n rows of m numbers, l constraints; z (n,
+         * nz) */
+        static void NAME_conserve(int n, int m, int l, int nz, const REAL *x, const REAL *z,
+                const REAL *matrix, const REAL *correction,
                                   const REAL *constant, const REAL *right, REAL *y)
         {
             int r, k, j;
@@ -1213,11 +1438,17 @@ def _conserve(g, node, inputs, y):
                 }
             }
         }
-        """)
+        """,
+    )
     m, number, values = node["shape"][-1], node["number"], node["values"]
     n = math.prod(node["shape"]) // m
-    matrix, correction, constant = (g.array(f"{k}_{number}", values[k]) for k in ("matrix", "correction", "constant"))
+    matrix, correction, constant = (
+        g.array(f"{k}_{number}", values[k]) for k in ("matrix", "correction", "constant")
+    )
     z, right, nz = "0", "0", 0
     if len(inputs) == 2:
         z, right, nz = inputs[1], g.array(f"right_{number}", values["right"]), values["right"].shape[1]
-    return [f"{function}({n}, {m}, {len(values['constant'])}, {nz}, {inputs[0]}, {z}, {matrix}, {correction}, {constant}, {right}, {y});"]
+    return [
+        f"{function}({n}, {m}, {len(values['constant'])}, {nz}, {inputs[0]}, {z}, {matrix}, {correction}, "
+        f"{constant}, {right}, {y});"
+    ]

@@ -19,6 +19,7 @@ def _layer(*names, needs=(), n_inputs=1):
         function.needs, function.n_inputs = tuple(needs), n_inputs
         LAYERS.update((name, function) for name in names)
         return function
+
     return register
 
 
@@ -38,7 +39,11 @@ def supported_layers():
     >>> "Dense" in supported_layers()
     True
     """
-    return {name: function.__doc__ for name, function in sorted(LAYERS.items()) if _available(function)}
+    return {
+        name: " ".join(function.__doc__.split())
+        for name, function in sorted(LAYERS.items())
+        if _available(function)
+    }
 
 
 def from_keras(path):
@@ -52,8 +57,8 @@ def from_keras(path):
     Returns
     -------
     Network
-        In the precision of the model's weights, with the numbers the model predicts. Rows are flattened as Keras has
-        them, channels last.
+        In the precision of the model's weights, with the numbers the model predicts. Rows are flattened as
+        Keras has them, channels last.
 
     Raises
     ------
@@ -72,7 +77,9 @@ def from_keras(path):
     try:
         import h5py
     except ImportError as error:
-        raise ImportError("reading Keras files needs the package h5py: pip install simgraft[interop]") from error
+        raise ImportError(
+            "reading Keras files needs the package h5py: pip install simgraft[interop]"
+        ) from error
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
@@ -85,7 +92,9 @@ def from_keras(path):
     except (UnsupportedError, _core.FileFormatError):
         raise
     except Exception as error:  # zip, JSON and HDF5 raise many kinds
-        raise _core.FileFormatError(f"{path}: cannot be read as a Keras model: {_first_line(error)}") from error
+        raise _core.FileFormatError(
+            f"{path}: cannot be read as a Keras model: {_first_line(error)}"
+        ) from error
     return model.network()
 
 
@@ -133,7 +142,9 @@ def _read_h5(path, h5py):
     """Config and arrays by layer of an .h5 file."""
     with h5py.File(path, "r") as file:
         if "model_config" not in file.attrs:
-            raise _core.FileFormatError(f"{path}: has no model_config; weights alone do not say what the model is")
+            raise _core.FileFormatError(
+                f"{path}: has no model_config; weights alone do not say what the model is"
+            )
         config, weights = json.loads(file.attrs["model_config"]), {}
         for name, group in file["model_weights"].items():
             names = [n.decode() if isinstance(n, bytes) else n for n in group.attrs.get("weight_names", [])]
@@ -151,9 +162,14 @@ class _Model:
     def __init__(self, path, config, weights):
         self.path, self.weights = path, weights
         if config["class_name"] not in ("Sequential", "Functional", "Model"):
-            raise UnsupportedError(f"{path}: a {config['class_name']} model; supported are Sequential and Functional")
+            raise UnsupportedError(
+                f"{path}: a {config['class_name']} model; supported are Sequential and Functional"
+            )
         config = config["config"]
-        self.layers = [(entry["class_name"], entry["config"], entry.get("inbound_nodes", ())) for entry in config["layers"]]
+        self.layers = [
+            (entry["class_name"], entry["config"], entry.get("inbound_nodes", ()))
+            for entry in config["layers"]
+        ]
         names = [c["name"] for _, c, _ in self.layers]
         if "input_layers" in config:
             self.sources = {n: self._inbound(n, nodes) for n, (_, _, nodes) in zip(names, self.layers)}
@@ -203,10 +219,18 @@ class _Model:
         return found
 
     def network(self):
-        kinds = {a.dtype for parts in self.weights.values() for arrays in parts.values() for a in arrays if a.dtype.kind == "f"}
+        kinds = {
+            a.dtype
+            for parts in self.weights.values()
+            for arrays in parts.values()
+            for a in arrays
+            if a.dtype.kind == "f"
+        }
         if not kinds <= {np.dtype("float32")} and kinds != {np.dtype("float64")}:
-            raise UnsupportedError(f"{self.path}: weights of {', '.join(sorted(map(str, kinds)))}; supported are all float32 or all "
-                                   "float64")
+            raise UnsupportedError(
+                f"{self.path}: weights of {', '.join(sorted(map(str, kinds)))}; supported are all float32 or "
+                "float64"
+            )
         b = Builder("float64" if kinds == {np.dtype("float64")} else "float32")
         values = {}
         config_of = {config["name"]: (kind, config) for kind, config, _ in self.layers}
@@ -230,7 +254,9 @@ class _Model:
                 order.append(name)
             else:
                 if len(stack) > 100000 or name not in self.sources:
-                    raise _core.FileFormatError(f"{self.path}: the layers are not joined to a model at {name!r}")
+                    raise _core.FileFormatError(
+                        f"{self.path}: the layers are not joined to a model at {name!r}"
+                    )
                 stack.append((name, True))
                 stack.extend((n, False) for n in reversed(self.sources[name]))
         return order
@@ -281,11 +307,20 @@ def _expect(config, **allowed):
 
 # Activations of Keras by name: ours, and the parameter.
 _ACTIVATIONS = {
-    "linear": ("linear", None), "relu": ("relu", None), "leaky_relu": ("leaky_relu", 0.2), "elu": ("elu", 1.0),
-    "softsign": ("softsign", None), "tanh": ("tanh", None), "sigmoid": ("sigmoid", None), "silu": ("swish", None),
-    "swish": ("swish", None), "gelu": ("gelu", None), "softplus": ("softplus", None), "hard_silu": ("hard_swish", None),
+    "linear": ("linear", None),
+    "relu": ("relu", None),
+    "leaky_relu": ("leaky_relu", 0.2),
+    "elu": ("elu", 1.0),
+    "softsign": ("softsign", None),
+    "tanh": ("tanh", None),
+    "sigmoid": ("sigmoid", None),
+    "silu": ("swish", None),
+    "swish": ("swish", None),
+    "gelu": ("gelu", None),
+    "softplus": ("softplus", None),
+    "hard_silu": ("hard_swish", None),
     "hard_swish": ("hard_swish", None),
-}  # fmt: skip
+}
 
 
 def _activate(b, t, activation):
@@ -297,7 +332,9 @@ def _activate(b, t, activation):
             function = LAYERS.get(activation.get("class_name"))
             if function is None or function.n_inputs != 1:
                 raise UnsupportedError(f"activation {activation.get('class_name')}")
-            return function(b, t, {**activation.get("config", {}), "<class>": activation["class_name"]}, _Weights({}))
+            return function(
+                b, t, {**activation.get("config", {}), "<class>": activation["class_name"]}, _Weights({})
+            )
     if activation in (None, "linear"):
         return t
     if activation == "softmax":
@@ -305,7 +342,10 @@ def _activate(b, t, activation):
     if activation == "exponential":
         return b.exp(t)
     if activation not in _ACTIVATIONS:
-        raise UnsupportedError(f"activation {activation!r}; supported are {', '.join(sorted(_ACTIVATIONS))}, exponential, softmax")
+        raise UnsupportedError(
+            f"activation {activation!r}; supported are {', '.join(sorted(_ACTIVATIONS))}, exponential, "
+            "softmax"
+        )
     return b.activation(t, *_ACTIVATIONS[activation])
 
 
@@ -321,7 +361,7 @@ def _tuple(value, rank):
     return tuple(int(v) for v in value)
 
 
-# ---------------------------------------------------------------------------------------------------------- layers
+# ----------------------------------------------------------------------------------------------------- layers
 
 
 @_layer("Dense")
@@ -367,8 +407,16 @@ def _softmax(b, t, c, w):
     return b.softmax(t, axis)
 
 
-@_layer("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout", "AlphaDropout",
-        "ActivityRegularization")
+@_layer(
+    "Dropout",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "GaussianNoise",
+    "GaussianDropout",
+    "AlphaDropout",
+    "ActivityRegularization",
+)
 def _same(b, t, c, w):
     """passed through, as in prediction"""
     return t
@@ -405,7 +453,9 @@ def _conv(b, t, c, weight, bias, groups):
             before[i], after[i] = total // 2, total - total // 2
         elif c.get("padding") == "causal":
             before[i] = reach
-    t = b.conv(t, -1, weight, bias, stride=stride, before=before, after=after, dilation=dilation, groups=groups)
+    t = b.conv(
+        t, -1, weight, bias, stride=stride, before=before, after=after, dilation=dilation, groups=groups
+    )
     return _activate(b, t, c.get("activation"))
 
 
@@ -424,8 +474,15 @@ def _depthwise(b, t, c, w):
     return _conv(b, t, c, weight.reshape(*weight.shape[:-2], 1, -1), bias[0] if bias else None, channels)
 
 
-@_layer("MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D",
-        needs=["max_pool", "average_pool"])
+@_layer(
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "MaxPooling3D",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "AveragePooling3D",
+    needs=["max_pool", "average_pool"],
+)
 def _pool(b, t, c, w):
     """any padding"""
     rank = len(t.shape) - 2
@@ -442,8 +499,15 @@ def _pool(b, t, c, w):
     return b.pool(t, -1, kind, size, stride=stride, before=before, after=after)
 
 
-@_layer("GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
-        "GlobalAveragePooling3D", needs=["global_pool"])
+@_layer(
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
+    needs=["global_pool"],
+)
 def _global_pool(b, t, c, w):
     """any"""
     pooled = b.global_pool(t, -1, "max" if "Max" in _kind(c) else "average")
@@ -455,7 +519,9 @@ def _upsample(b, t, c, w):
     """interpolation nearest or bilinear"""
     _expect(c, interpolation=("nearest", "bilinear"))
     factor = _tuple(c["size"], len(t.shape) - 2)
-    return b.upsample(t, -1, factor, "nearest" if c.get("interpolation", "nearest") == "nearest" else "linear")
+    return b.upsample(
+        t, -1, factor, "nearest" if c.get("interpolation", "nearest") == "nearest" else "linear"
+    )
 
 
 @_layer("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", needs=["pad"])
@@ -463,7 +529,9 @@ def _zero_padding(b, t, c, w):
     """any"""
     rank = len(t.shape) - 2
     pads = c["padding"]
-    pads = [pads] * rank if isinstance(pads, int) else [pads] if rank == 1 and isinstance(pads[0], int) else pads
+    pads = (
+        [pads] * rank if isinstance(pads, int) else [pads] if rank == 1 and isinstance(pads[0], int) else pads
+    )
     pads = [(p, p) if isinstance(p, int) else tuple(p) for p in pads]
     return b.padded(b.field(t, -1, "padding"), [p[0] for p in pads], [p[1] for p in pads])
 
@@ -503,15 +571,19 @@ def _rescaling(b, t, c, w):
 
 def _direction(b, t, kind, c, arrays, output, reverse):
     """Node of a recurrent layer in one direction."""
-    _expect(c, activation=("tanh",), recurrent_activation=("sigmoid",), return_state=(False,), stateful=(False,))
+    _expect(
+        c, activation=("tanh",), recurrent_activation=("sigmoid",), return_state=(False,), stateful=(False,)
+    )
     if kind == "GRU":
         _expect(c, reset_after=(True,))
     weight, recurrent, *bias = arrays
     n = recurrent.shape[0]
-    order = [0, 1, 2, 3] if kind == "LSTM" else [1, 0, 2]  # of Keras: i, f, c, o and z, r, h; here i, f, g, o and r, z, n
+    order = (
+        [0, 1, 2, 3] if kind == "LSTM" else [1, 0, 2]
+    )  # of Keras: i, f, c, o and z, r, h; here i, f, g, o and r, z, n
 
     def ordered(v):
-        return np.concatenate([v[..., k * n:(k + 1) * n] for k in order], axis=-1)
+        return np.concatenate([v[..., k * n : (k + 1) * n] for k in order], axis=-1)
 
     parameters = {"weight": ordered(weight), "recurrent_weight": ordered(recurrent)}
     zero = np.zeros(weight.shape[1], weight.dtype)
@@ -537,7 +609,7 @@ def _recurrent(b, t, c, w):
 
 @_layer("Bidirectional", needs=["lstm", "gru"])
 def _bidirectional(b, t, c, w):
-    """of LSTM and GRU; merge_mode "concat" or "sum\""""
+    """of LSTM and GRU; merge_mode "concat" or "sum\" """
     inner = c["layer"]
     kind, config = inner["class_name"], inner["config"]
     if kind not in ("LSTM", "GRU"):

@@ -12,7 +12,8 @@ from simgraft.interop._builder import UnsupportedError
 from simgraft.interop._parts import GATHER_ANGLE, GATHER_ARGMAX, nodes_with_parameters, parts_of
 
 OPSET = 18
-"""Version of the default operator set that is written: it defines Elu, Softsign and Softplus for double. Periodic padding needs 19."""
+"""Version of the default operator set that is written: it defines Elu, Softsign and Softplus for double.
+Periodic padding needs 19."""
 
 
 def to_onnx(model, path=None, *, dtype=None, by_name=False):
@@ -25,7 +26,8 @@ def to_onnx(model, path=None, *, dtype=None, by_name=False):
         Where to write the model; its folder is made where it does not exist.
     dtype : {"float32", "float64"}, optional
         Of inputs and outputs; default float64 for a surrogate, the network's own for a network. The network
-        computes in its own precision; encoder and decoder compute in that of inputs and outputs, as in simgraft.
+        computes in its own precision; encoder and decoder compute in that of inputs and outputs, as in
+        simgraft.
     by_name : bool, optional
         One input (N, \\*shape) and one output for every variable of the kernel, in place of the packed tables
         "inputs" (N, n_in) and "outputs" (N, n_out).
@@ -44,9 +46,9 @@ def to_onnx(model, path=None, *, dtype=None, by_name=False):
 
     Notes
     -----
-    The guard is not part of the model: the ranges are in the metadata for the host to check. ONNX Runtime has no Erf in
-    double, so a float64 network with gelu is a valid model that it refuses. Rows of image-like inputs of a
-    bare network stay as they are here: flat, channels last.
+    The guard is not part of the model: the ranges are in the metadata for the host to check. ONNX Runtime has
+    no Erf in double, so a float64 network with gelu is a valid model that it refuses. Rows of image-like
+    inputs of a bare network stay as they are here: flat, channels last.
 
     Examples
     --------
@@ -81,7 +83,8 @@ def to_onnx(model, path=None, *, dtype=None, by_name=False):
 
 
 class _Value:
-    """A value of the network in the graph: its ONNX name with channels last, and first where that was needed."""
+    """A value of the network in the graph: its ONNX name with channels last, and first where that was
+    needed."""
 
     def __init__(self, shape, last=None, first=None):
         self.shape, self.last, self.first = shape, last, first
@@ -114,7 +117,9 @@ class _Exporter:
         """Places a node; returns the name of its result (or names)."""
         self.count += 1
         outputs = [f"v{self.count}" if n_out == 1 else f"v{self.count}_{i}" for i in range(n_out)]
-        self.nodes.append(self.onnx.helper.make_node(op, list(inputs), outputs, name=f"{op}_{self.count}", **attributes))
+        self.nodes.append(
+            self.onnx.helper.make_node(op, list(inputs), outputs, name=f"{op}_{self.count}", **attributes)
+        )
         return outputs[0] if n_out == 1 else outputs
 
     def columns(self, x, first, stop):
@@ -143,7 +148,9 @@ class _Exporter:
                 y = self.node("Gather", x, self.integers(*sources), axis=1)
             for s, (name, *_) in enumerate(steps):
                 a, b = (np.array([[c[3][s][k] for c in columns]], real) for k in (1, 2))
-                y = self.step(name, y, a, b, x, [int(c[3][s][2]) for c in columns] if name == "unmask" else None, real)
+                y = self.step(
+                    name, y, a, b, x, [int(c[3][s][2]) for c in columns] if name == "unmask" else None, real
+                )
             pieces.append(y)
         return pieces[0] if len(pieces) == 1 else self.node("Concat", *pieces, axis=1)
 
@@ -218,8 +225,9 @@ class _Exporter:
         return self.node("Or", same, self.node("And", self.node("IsNaN", x), self.constant(gone)))
 
     def angle(self, s, c, real):
-        """Angle in [0, 2 pi) of a sine and a cosine, as csrc/surrogate/encode.hot.c computes it: a quintic of atan, then one
-        correction by the sine of what is missing. ONNX has no atan2, and ONNX Runtime no Atan in double."""
+        """Angle in [0, 2 pi) of a sine and a cosine, as csrc/surrogate/encode.hot.c computes it: a quintic of
+        atan, then one correction by the sine of what is missing. ONNX has no atan2, and ONNX Runtime no Atan
+        in double."""
         node = self.node
 
         def one(value):
@@ -318,10 +326,17 @@ class _Exporter:
             z = self.node("Cast", z, to=self.kind(self.real))
         y = self.program(parts.decoder, z, self.real) if parts.decoder else z
         outputs = self.results(y, "outputs", parts.n_out, parts.kernel and parts.kernel.outputs)
-        graph = helper.make_graph(self.nodes, "simgraft", inputs, outputs, self.constants, doc_string=parts.title)
+        graph = helper.make_graph(
+            self.nodes, "simgraft", inputs, outputs, self.constants, doc_string=parts.title
+        )
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8, producer_name="simgraft",
-            producer_version=_core.__version__, doc_string=parts.title)
+            graph,
+            opset_imports=[helper.make_opsetid("", self.opset)],
+            ir_version=8,
+            producer_name="simgraft",
+            producer_version=_core.__version__,
+            doc_string=parts.title,
+        )
         helper.set_model_props(model, self.metadata(provenance))
         return model
 
@@ -332,7 +347,9 @@ class _Exporter:
             return name, [tensor(name, self.kind(self.real), ["N", n])]
         flat, declared = [], []
         for key, v in variables.items():
-            declared.append(tensor(key, self.kind(self.real), ["N", *v.shape], doc_string=f"{v.doc} [{v.unit}]".strip()))
+            declared.append(
+                tensor(key, self.kind(self.real), ["N", *v.shape], doc_string=f"{v.doc} [{v.unit}]".strip())
+            )
             flat.append(self.node("Reshape", key, self.integers(-1, v.size)))
         return flat[0] if len(flat) == 1 else self.node("Concat", *flat, axis=1), declared
 
@@ -346,31 +363,46 @@ class _Exporter:
                 node.input[:] = [name if given == y else given for given in node.input]
             return [tensor(name, self.kind(self.real), ["N", n])]
         sizes = [v.size for v in variables.values()]
-        pieces = [y] if len(sizes) == 1 else self.node("Split", y, self.integers(*sizes), n_out=len(sizes), axis=1)
+        pieces = (
+            [y] if len(sizes) == 1 else self.node("Split", y, self.integers(*sizes), n_out=len(sizes), axis=1)
+        )
         declared = []
         for piece, (key, v) in zip(pieces, variables.items()):
             taken = f"{key}_out" if key in self.parts.kernel.inputs else key
-            self.nodes.append(self.onnx.helper.make_node("Reshape", [piece, self.integers(-1, *v.shape)], [taken]))
-            declared.append(tensor(taken, self.kind(self.real), ["N", *v.shape], doc_string=f"{v.doc} [{v.unit}]".strip()))
+            self.nodes.append(
+                self.onnx.helper.make_node("Reshape", [piece, self.integers(-1, *v.shape)], [taken])
+            )
+            declared.append(
+                tensor(taken, self.kind(self.real), ["N", *v.shape], doc_string=f"{v.doc} [{v.unit}]".strip())
+            )
         return declared
 
     def metadata(self, provenance):
         def plain(columns):
-            return [{k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in c.items() if k != "scale"}
-                    for c in columns]
+            return [
+                {
+                    k: (None if isinstance(v, float) and not math.isfinite(v) else v)
+                    for k, v in c.items()
+                    if k != "scale"
+                }
+                for c in columns
+            ]
 
-        found = {"simgraft.inputs": json.dumps(plain(self.parts.inputs)),
-                 "simgraft.outputs": json.dumps(plain(self.parts.outputs))}
+        found = {
+            "simgraft.inputs": json.dumps(plain(self.parts.inputs)),
+            "simgraft.outputs": json.dumps(plain(self.parts.outputs)),
+        }
         if self.parts.kernel is not None:
             from simgraft.surrogate import _plain
 
             found["simgraft.kernel"] = json.dumps(_plain(self.parts.kernel.describe()))
             found["simgraft.provenance"] = json.dumps(
-                _plain({k: v for k, v in (provenance or {}).items() if k != "history"}))
+                _plain({k: v for k, v in (provenance or {}).items() if k != "history"})
+            )
         return found
 
 
-# --------------------------------------------------------------------------------------------------- activations
+# ------------------------------------------------------------------------------------------------ activations
 
 
 def _number(g, value):
@@ -409,7 +441,7 @@ ACTIVATIONS = {
 }
 
 
-# -------------------------------------------------------------------------------------------------------- layers
+# ----------------------------------------------------------------------------------------------------- layers
 
 LAYERS = {}
 
@@ -418,6 +450,7 @@ def _layer(*names):
     def register(function):
         LAYERS.update((name, function) for name in names)
         return function
+
     return register
 
 
@@ -425,7 +458,11 @@ def _layer(*names):
 def _dense(g, node, shape, inputs):
     weight, bias = (g.constant(node["values"][k], k) for k in ("weight", "bias"))
     x = g.last(inputs[0])
-    y = g.node("Gemm", x, weight, bias) if len(shape) == 1 else g.node("Add", g.node("MatMul", x, weight), bias)
+    y = (
+        g.node("Gemm", x, weight, bias)
+        if len(shape) == 1
+        else g.node("Add", g.node("MatMul", x, weight), bias)
+    )
     return g.activate(_Value(shape, y), node["attributes"])
 
 
@@ -485,7 +522,9 @@ def _reshape(g, node, shape, inputs):
 
 @_layer("permute")
 def _permute(g, node, shape, inputs):
-    return _Value(shape, g.node("Transpose", g.last(inputs[0]), perm=[0, *(a + 1 for a in node["attributes"]["axes"])]))
+    return _Value(
+        shape, g.node("Transpose", g.last(inputs[0]), perm=[0, *(a + 1 for a in node["attributes"]["axes"])])
+    )
 
 
 @_layer("dropout")
@@ -510,15 +549,24 @@ def _pad_node(g, x, before, after, mode, first):
         return x
     around = ([0, 0], []) if first else ([0], [0])
     pads = [*around[0], *before, *around[1], *around[0], *after, *around[1]]
-    mode = {"zero": "constant", "same": "constant", "replicate": "edge", "reflect": "reflect", "periodic": "wrap"}[mode]
+    mode = {
+        "zero": "constant",
+        "same": "constant",
+        "replicate": "edge",
+        "reflect": "reflect",
+        "periodic": "wrap",
+    }[mode]
     if mode == "wrap":
         g.opset = max(g.opset, 19)
     return g.node("Pad", x, g.integers(*pads), mode=mode)
 
 
 def _reach(n, kernel, stride, dilation):
-    """Positions that a window reads outside the field, before and after, except for padding valid; csrc/nn/op_conv.c."""
-    total = [max(0, (-(-m // s) - 1) * s + (k - 1) * d + 1 - m) for m, k, s, d in zip(n, kernel, stride, dilation)]
+    """Positions that a window reads outside the field, before and after, except for padding valid;
+    csrc/nn/op_conv.c."""
+    total = [
+        max(0, (-(-m // s) - 1) * s + (k - 1) * d + 1 - m) for m, k, s, d in zip(n, kernel, stride, dilation)
+    ]
     return [t // 2 for t in total], [t - t // 2 for t in total]
 
 
@@ -534,8 +582,17 @@ def _conv(g, node, shape, inputs):
         else:
             x = _pad_node(g, x, before, after, a["padding"], True)
     weight = g.constant(np.moveaxis(node["values"]["weight"], (-2, -1), (1, 0)), "weight")
-    y = g.node("Conv", x, weight, g.constant(node["values"]["bias"], "bias"), kernel_shape=kernel, strides=stride,
-               dilations=dilation, pads=pads, group=a["groups"])
+    y = g.node(
+        "Conv",
+        x,
+        weight,
+        g.constant(node["values"]["bias"], "bias"),
+        kernel_shape=kernel,
+        strides=stride,
+        dilations=dilation,
+        pads=pads,
+        group=a["groups"],
+    )
     return g.activate(_Value(shape, first=y), a)
 
 
@@ -544,7 +601,11 @@ def _pool(g, node, shape, inputs):
     a, rank = node["attributes"], len(shape) - 1
     size, stride = (_each(a[k], rank) for k in ("size", "stride"))
     stride = [s or k for s, k in zip(stride, size)]
-    before, after = _reach(inputs[0].shape, size, stride, [1] * rank) if a["padding"] == "same" else ([0] * rank, [0] * rank)
+    before, after = (
+        _reach(inputs[0].shape, size, stride, [1] * rank)
+        if a["padding"] == "same"
+        else ([0] * rank, [0] * rank)
+    )
     op = "MaxPool" if node["op"] == "max_pool" else "AveragePool"
     y = g.node(op, g.first(inputs[0]), kernel_shape=size, strides=stride, pads=before + after)
     return _Value(shape, first=y)
@@ -590,7 +651,9 @@ def _batch_norm(g, node, shape, inputs):
 @_layer("layer_norm")
 def _layer_norm(g, node, shape, inputs):
     scale, shift = (g.constant(node["values"][k], k) for k in ("scale", "shift"))
-    y = g.node("LayerNormalization", g.last(inputs[0]), scale, shift, axis=-1, epsilon=node["attributes"]["epsilon"])
+    y = g.node(
+        "LayerNormalization", g.last(inputs[0]), scale, shift, axis=-1, epsilon=node["attributes"]["epsilon"]
+    )
     return _Value(shape, y)
 
 
@@ -602,7 +665,7 @@ def _recurrent(g, node, shape, inputs):
     order = [0, 3, 1, 2] if kind == "LSTM" else [1, 0, 2]
 
     def gates(v):
-        return np.concatenate([v[..., k * n:(k + 1) * n] for k in order], axis=-1)
+        return np.concatenate([v[..., k * n : (k + 1) * n] for k in order], axis=-1)
 
     weight, recurrent = (g.constant(gates(values[k]).T[None], k) for k in ("weight", "recurrent_weight"))
     second = values["recurrent_bias"] if kind == "GRU" else np.zeros_like(values["bias"])
@@ -617,7 +680,7 @@ def _recurrent(g, node, shape, inputs):
     return _Value(shape, g.node("Transpose", g.node("Squeeze", y, g.integers(1)), perm=[1, 0, 2]))
 
 
-# --------------------------------------------------------------------------------------------------- constraints
+# ------------------------------------------------------------------------------------------------ constraints
 
 
 def _column(g, value, rank):
@@ -658,8 +721,14 @@ def _simplex(g, node, shape, inputs):
 @_layer("conserve")
 def _conserve(g, node, shape, inputs):
     values, x = node["values"], g.last(inputs[0])
-    rest = g.node("Add", g.node("MatMul", x, g.constant(-values["matrix"].T, "matrix")), g.constant(values["constant"], "constant"))
+    rest = g.node(
+        "Add",
+        g.node("MatMul", x, g.constant(-values["matrix"].T, "matrix")),
+        g.constant(values["constant"], "constant"),
+    )
     if len(inputs) == 2:
         z = g.last(inputs[1]) if len(inputs[1].shape) == len(shape) else _column(g, inputs[1], len(shape))
         rest = g.node("Add", rest, g.node("MatMul", z, g.constant(values["right"].T, "right")))
-    return _Value(shape, g.node("Add", x, g.node("MatMul", rest, g.constant(values["correction"], "correction"))))
+    return _Value(
+        shape, g.node("Add", x, g.node("MatMul", rest, g.constant(values["correction"], "correction")))
+    )

@@ -23,9 +23,9 @@ def from_onnx(source, *, outputs=None, channels_last=None):
     outputs : list of str, optional
         Which results of the graph the network gives, side by side in its output row; default: all.
     channels_last : bool, optional
-        Whether inputs and outputs (N, C, ...) of rank 3 and more become rows of shape (..., C). Default: where it
-        saves permutations, which is wherever they belong to a convolution; the shapes of the input layers, in
-        ``network.summary()``, tell.
+        Whether inputs and outputs (N, C, ...) of rank 3 and more become rows of shape (..., C). Default:
+        where it saves permutations, which is wherever they belong to a convolution; the shapes of the input
+        layers, in ``network.summary()``, tell.
 
     Returns
     -------
@@ -39,14 +39,15 @@ def from_onnx(source, *, outputs=None, channels_last=None):
     FileNotFoundError, simgraft.FileFormatError
         If the file is missing or no ONNX model.
     UnsupportedError
-        A ValueError: an operator, attribute or shape that has no counterpart here. The message names node and operator,
-        and what is supported; see :func:`supported_operators`.
+        A ValueError: an operator, attribute or shape that has no counterpart here. The message names node and
+        operator, and what is supported; see :func:`supported_operators`.
 
     Notes
     -----
     Rows are samples: every input has the number of rows as an axis (the first one, or wherever the recurrent
-    operators of ONNX have it). Inputs and outputs lie side by side in rows, each flattened; an input that no output depends on is
-    left out. Images (N, C, H, W) become rows of shape (H, W, C), see ``channels_last``. A flattened image keeps the order ONNX gives it.
+    operators of ONNX have it). Inputs and outputs lie side by side in rows, each flattened; an input that no
+    output depends on is left out. Images (N, C, H, W) become rows of shape (H, W, C), see ``channels_last``.
+    A flattened image keeps the order ONNX gives it.
 
     Examples
     --------
@@ -73,12 +74,17 @@ def supported_operators():
     >>> "Gemm" in supported_operators()
     True
     """
-    return {name: function.__doc__ for name, function in sorted(OPERATORS.items()) if _available(function)}
+    return {
+        name: " ".join(function.__doc__.split())
+        for name, function in sorted(OPERATORS.items())
+        if _available(function)
+    }
 
 
 def _available(function):
     return all(op in TABLE for op in getattr(function, "needs", ())) and all(
-        kind in ACTIVATIONS for kind in getattr(function, "activations", ()))
+        kind in ACTIVATIONS for kind in getattr(function, "activations", ())
+    )
 
 
 def _read(source):
@@ -131,7 +137,9 @@ class _Node:
         """UnsupportedError unless the attribute has one of the values, the first of which is the default."""
         value = self.get(name, allowed[0])
         if value not in allowed:
-            raise UnsupportedError(f"attribute {name} = {value!r}; supported: {', '.join(map(repr, allowed))}")
+            raise UnsupportedError(
+                f"attribute {name} = {value!r}; supported: {', '.join(map(repr, allowed))}"
+            )
         return value
 
     def check_all_seen(self):
@@ -148,7 +156,9 @@ class _Importer:
         versions = {o.domain: o.version for o in model.opset_import}
         self.opset = versions.get("", versions.get("ai.onnx", 0))
         if not OPSETS[0] <= self.opset <= OPSETS[1]:
-            raise UnsupportedError(f"opset {self.opset} of the model; supported are {OPSETS[0]} to {OPSETS[1]}")
+            raise UnsupportedError(
+                f"opset {self.opset} of the model; supported are {OPSETS[0]} to {OPSETS[1]}"
+            )
         self.nodes = [_Node(n, i) for i, n in enumerate(graph.node)]
         for node in self.nodes:
             if node.proto.domain not in ("", "ai.onnx"):
@@ -160,7 +170,9 @@ class _Importer:
         made = {name: node for node in self.nodes for name in node.outputs if name}
         for name in self.outputs:
             if name not in made and name not in {v.name for v in self.graph_inputs}:
-                raise ValueError(f"outputs: the model has no result {name!r}; its outputs are {', '.join(names)}")
+                raise ValueError(
+                    f"outputs: the model has no result {name!r}; its outputs are {', '.join(names)}"
+                )
         self.made = made
         self.users = {}
         for node in self.nodes:
@@ -175,7 +187,9 @@ class _Importer:
         try:
             return self.onnx.numpy_helper.to_array(proto, base_dir=base)
         except Exception as error:
-            raise _core.FileFormatError(f"initializer {proto.name!r} cannot be read: {_first_line(error)}") from error
+            raise _core.FileFormatError(
+                f"initializer {proto.name!r} cannot be read: {_first_line(error)}"
+            ) from error
 
     def _precision(self):
         """That of the weights, or of the inputs where there are none."""
@@ -216,15 +230,22 @@ class _Importer:
             raise UnsupportedError(f"input {v.name!r} is a single number; expected rows")
         rows = self._rows_axis(v, shape)
         if any(n < 1 for a, n in enumerate(shape) if a != rows):
-            raise UnsupportedError(f"input {v.name!r}: only the number of rows may be unknown, got shape "
-                                   f"{[d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim]}")
+            raise UnsupportedError(
+                f"input {v.name!r}: only the number of rows may be unknown, got shape "
+                f"{[d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim]}"
+            )
         shape[rows] = BATCH
         return self.b.input(shape)
 
     def _rows_axis(self, v, shape):
         """Axis of the rows: the first, but the second of a recurrent layer's input with time first."""
         for user in self.users.get(v.name, ()):
-            if user is not None and user.op in ("LSTM", "GRU") and user.inputs[0] == v.name and len(shape) == 3:
+            if (
+                user is not None
+                and user.op in ("LSTM", "GRU")
+                and user.inputs[0] == v.name
+                and len(shape) == 3
+            ):
                 return 0 if user._attributes.get("layout", 0) else 1
         return 0
 
@@ -232,7 +253,7 @@ class _Importer:
         """Nodes that the outputs depend on, in order, patterns of several nodes replaced by one."""
         self.patterns = {}
         for node in self.nodes:
-            for find in (self._gelu, self._swish):
+            for find in (self._gelu, self._swish, self._layer_norm):
                 found = find(node)
                 if found:
                     self.patterns[id(node)] = found
@@ -243,10 +264,12 @@ class _Importer:
             if node is None or id(node) in wanted:
                 continue
             wanted.add(id(node))
-            stack.extend([self.patterns[id(node)][1]] if id(node) in self.patterns else [n for n in node.inputs if n])
+            stack.extend(
+                [self.patterns[id(node)][1]] if id(node) in self.patterns else [n for n in node.inputs if n]
+            )
         return [n for n in self.nodes if id(n) in wanted]
 
-    # -------------------------------------------------------------------------------- patterns of several nodes
+    # ------------------------------------------------------------------------------ patterns of several nodes
 
     def _number(self, name):
         """The single constant number of a name, None otherwise."""
@@ -269,14 +292,18 @@ class _Importer:
         return None
 
     def _gelu(self, node):
-        """x (1 + erf(x / sqrt 2)) / 2, as exporters write it before opset 20, in any order of the products."""
+        """x (1 + erf(x / sqrt 2)) / 2, as exporters write it before opset 20, in any order of the
+        products."""
         if node.op != "Mul":
             return None
 
         def factors(name):
             inner = self.made.get(name)
-            return [f for n in inner.inputs for f in factors(n)] if inner is not None and inner.op == "Mul" and (
-                len(self.users[name]) == 1) else [name]
+            return (
+                [f for n in inner.inputs for f in factors(n)]
+                if inner is not None and inner.op == "Mul" and (len(self.users[name]) == 1)
+                else [name]
+            )
 
         parts = [f for n in node.inputs for f in factors(n)]
         numbers = [n for n in parts if self._number(n) is not None]
@@ -289,8 +316,12 @@ class _Importer:
                 continue
             for e, c in (add.inputs, add.inputs[::-1]):
                 erf = self.made.get(e)
-                if erf is not None and erf.op == "Erf" and self._number(c) == 1 and (
-                        self._factor(erf.inputs[0], math.sqrt(0.5)) == x):
+                if (
+                    erf is not None
+                    and erf.op == "Erf"
+                    and self._number(c) == 1
+                    and (self._factor(erf.inputs[0], math.sqrt(0.5)) == x)
+                ):
                     return "gelu", x
         return None
 
@@ -303,6 +334,37 @@ class _Importer:
                 return "swish", x
         return None
 
+    def _layer_norm(self, node):
+        """(x - mean) / sqrt(mean((x - mean)^2) + epsilon), as exporters write it before opset 17."""
+
+        def maker(name, op):
+            found = self.made.get(name)
+            return found if found is not None and found.op == op else None
+
+        root = maker(node.inputs[1], "Sqrt") if node.op == "Div" else None
+        total = maker(root.inputs[0], "Add") if root else None
+        if total is None:
+            return None
+        for variance, epsilon in (total.inputs, total.inputs[::-1]):
+            mean = maker(variance, "ReduceMean")
+            power = maker(mean.inputs[0], "Pow") if mean and self._number(epsilon) is not None else None
+            if power is None or self._number(power.inputs[1]) != 2 or power.inputs[0] != node.inputs[0]:
+                continue
+            from_mean = maker(node.inputs[0], "Sub")
+            first = maker(from_mean.inputs[1], "ReduceMean") if from_mean else None
+            if first and first.inputs[0] == from_mean.inputs[0] and self._axes(first) == self._axes(mean):
+                return "layer_norm", from_mean.inputs[0], self._number(epsilon), self._axes(first)
+        return None
+
+    def _axes(self, node):
+        """Constant axes of a reduction."""
+        if len(node.inputs) > 1:
+            value = self.constants.get(node.inputs[1])
+            if value is None and node.inputs[1] in self.made and self.made[node.inputs[1]].op == "Constant":
+                value = self._constant(self.made[node.inputs[1]])
+            return None if value is None else [int(a) for a in np.ravel(value)]
+        return list(node._attributes.get("axes", []))
+
     # ----------------------------------------------------------------------------------------------- placing
 
     def _place(self, node):
@@ -314,30 +376,47 @@ class _Importer:
             raise UnsupportedError(f"node {node.name!r} ({node.op}): {error}") from None
         for name, value in zip(node.outputs, results):
             self.values[name] = value
-        for name in node.outputs[len(results):]:
+        for name in node.outputs[len(results) :]:
             if name and name in self.users:
-                raise UnsupportedError(f"node {node.name!r} ({node.op}): its output {name!r} is not supported")
+                raise UnsupportedError(
+                    f"node {node.name!r} ({node.op}): its output {name!r} is not supported"
+                )
 
     def _results(self, node):
         if id(node) in self.patterns:
-            kind, x = self.patterns[id(node)]
-            return [self.b.activation(self.values[x], kind)]
+            kind, x, *rest = self.patterns[id(node)]
+            x = _value(self.values[x])
+            if kind != "layer_norm":
+                return [self.b.activation(x, kind)]
+            axes = sorted(a % len(x.shape) for a in rest[1] or ())
+            if axes != list(range(len(x.shape) - len(axes), len(x.shape))):
+                raise UnsupportedError(
+                    f"normalisation over axes {axes} of a value of shape {x.shown()}; supported are the last"
+                )
+            return [self.b.layer_norm(x, len(axes), None, None, rest[0])]
         for name in node.inputs:
             if name and name not in self.values:
-                raise _core.FileFormatError(f"node {node.name!r} ({node.op}): its input {name!r} is not made before it")
+                raise _core.FileFormatError(
+                    f"node {node.name!r} ({node.op}): its input {name!r} is not made before it"
+                )
         inputs = [self.values[name] if name else None for name in node.inputs]
         if node.op != "Constant" and not any(isinstance(x, Tensor) for x in inputs):
             return self._folded(node, inputs)
         function = OPERATORS.get(node.op)
         if function is None or not _available(function):
-            raise UnsupportedError("operator not supported; supported are " + ", ".join(supported_operators()))
+            raise UnsupportedError(
+                "operator not supported; supported are " + ", ".join(supported_operators())
+            )
         results = function(self, node, *inputs)
         node.check_all_seen()
         return results if isinstance(results, list) else [results]
 
     def _folded(self, node, inputs):
         """Result of a node whose inputs are constants."""
-        if node.op in ("ConstantOfShape", "Expand"):  # start values of recurrent layers, by the number of rows
+        if node.op in (
+            "ConstantOfShape",
+            "Expand",
+        ):  # start values of recurrent layers, by the number of rows
             at = 0 if node.op == "ConstantOfShape" else 1
             inputs[at] = np.where(inputs[at] == BATCH, 1, inputs[at])
             if np.prod(inputs[at], dtype=np.float64) > 2**28:
@@ -346,11 +425,19 @@ class _Importer:
 
         named = {name: x for name, x in zip(node.inputs, inputs) if name}
         graph = self.onnx.helper.make_graph(
-            [node.proto], "constant",
-            [self.onnx.helper.make_tensor_value_info(
-                n, self.onnx.helper.np_dtype_to_tensor_dtype(x.dtype), list(x.shape)) for n, x in named.items()],
-            [self.onnx.ValueInfoProto(name=n) for n in node.outputs if n])
-        model = self.onnx.helper.make_model(graph, opset_imports=[self.onnx.helper.make_opsetid("", self.opset)])
+            [node.proto],
+            "constant",
+            [
+                self.onnx.helper.make_tensor_value_info(
+                    n, self.onnx.helper.np_dtype_to_tensor_dtype(x.dtype), list(x.shape)
+                )
+                for n, x in named.items()
+            ],
+            [self.onnx.ValueInfoProto(name=n) for n in node.outputs if n],
+        )
+        model = self.onnx.helper.make_model(
+            graph, opset_imports=[self.onnx.helper.make_opsetid("", self.opset)]
+        )
         try:
             return [np.asarray(v) for v in ReferenceEvaluator(model).run(None, named)]
         except Exception as error:
@@ -367,7 +454,7 @@ class _Importer:
         raise UnsupportedError("a constant that is neither a tensor nor numbers")
 
 
-# ------------------------------------------------------------------------------------------------------- operators
+# -------------------------------------------------------------------------------------------------- operators
 
 OPERATORS = {}
 
@@ -378,6 +465,7 @@ def _operator(*names, needs=(), activations=()):
         for name in names:
             OPERATORS[name] = function
         return function
+
     return register
 
 
@@ -428,7 +516,9 @@ def _add(g, node, a, b):
     minus = node.op == "Sub"
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         if a.shape != b.shape:
-            raise UnsupportedError(f"values of shapes {a.shown()} and {b.shown()}; computed values must have equal shapes")
+            raise UnsupportedError(
+                f"values of shapes {a.shown()} and {b.shown()}; computed values must have equal shapes"
+            )
         return g.b.join([a, g.b.affine(b, scale=-1) if minus else b], "add", "the sum")
     if isinstance(a, Tensor):
         return g.b.affine(a, shift=-b if minus else b)
@@ -437,7 +527,8 @@ def _add(g, node, a, b):
 
 @_operator("Mul", "Div")
 def _mul(g, node, a, b):
-    """Mul: two computed values of equal shape or one with a single channel; both: by a constant that is the same for all rows"""
+    """Mul: two computed values of equal shape or one with a single channel; both: by a constant that is the
+    same for all rows"""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         if node.op == "Div":
             raise UnsupportedError("a quotient of two computed values")
@@ -461,13 +552,16 @@ def _neg(g, node, x):
 @_operator("Sum")
 def _sum(g, node, *inputs):
     """computed values of equal shape"""
-    return g.b.join([_value(x, "an input") for x in inputs], "add", "the sum") if len(inputs) > 1 else inputs[0]
+    return (
+        g.b.join([_value(x, "an input") for x in inputs], "add", "the sum") if len(inputs) > 1 else inputs[0]
+    )
 
 
 def _function(name, kind, doc="any", parameter=None):
     def place(g, node, x):
         value = None if parameter is None else node.get(*parameter)
         return g.b.activation(x, kind, value)
+
     place.__doc__ = doc
     _operator(name, activations=[kind])(place)
 
@@ -558,7 +652,9 @@ def _flatten(g, node, x):
     """axis = 1"""
     axis = node.get("axis", 1)
     if axis % len(x.shape) != 1 or x.rows != 0:
-        raise UnsupportedError(f"axis {axis} of a value of shape {x.shown()}; supported is axis 1, the rows being axis 0")
+        raise UnsupportedError(
+            f"axis {axis} of a value of shape {x.shown()}; supported is axis 1, the rows being axis 0"
+        )
     return g.b.flatten(x)
 
 
@@ -629,7 +725,7 @@ def _gather(g, node, x, indices):
     return g.b.squeeze(x, [axis]) if indices.ndim == 0 else x
 
 
-# ------------------------------------------------------------------------------------------------ fields of ONNX
+# --------------------------------------------------------------------------------------------- fields of ONNX
 
 
 def _pads(node, kernel, stride, dilation, sizes):
@@ -640,7 +736,10 @@ def _pads(node, kernel, stride, dilation, sizes):
         return pads[:rank], pads[rank:]
     if auto == "VALID":
         return [0] * rank, [0] * rank
-    total = [max(0, (-(-n // s) - 1) * s + (k - 1) * d + 1 - n) for n, k, s, d in zip(sizes, kernel, stride, dilation)]
+    total = [
+        max(0, (-(-n // s) - 1) * s + (k - 1) * d + 1 - n)
+        for n, k, s, d in zip(sizes, kernel, stride, dilation)
+    ]
     low, high = [p // 2 for p in total], [p - p // 2 for p in total]
     return (low, high) if auto == "SAME_UPPER" else (high, low)
 
@@ -658,11 +757,22 @@ def _conv(g, node, x, weight, bias=None):
     kernel = list(node.get("kernel_shape", weight.shape[2:]))
     stride, dilation = (list(node.get(k, [1] * len(kernel))) for k in ("strides", "dilations"))
     if list(weight.shape[2:]) != kernel or len(kernel) != len(sizes):
-        raise UnsupportedError(f"W of shape {weight.shape} with a kernel of {kernel} for a value of shape {x.shown()}")
+        raise UnsupportedError(
+            f"W of shape {weight.shape} with a kernel of {kernel} for a value of shape {x.shown()}"
+        )
     before, after = _pads(node, kernel, stride, dilation, sizes)
     weight = np.moveaxis(weight, (1, 0), (-2, -1))
-    return g.b.conv(x, 1, weight, None if bias is None else _fixed(bias, "B"), stride=stride, before=before, after=after,
-                    dilation=dilation, groups=node.get("group", 1))
+    return g.b.conv(
+        x,
+        1,
+        weight,
+        None if bias is None else _fixed(bias, "B"),
+        stride=stride,
+        before=before,
+        after=after,
+        dilation=dilation,
+        groups=node.get("group", 1),
+    )
 
 
 @_operator("MaxPool", "AveragePool", needs=["max_pool", "average_pool"])
@@ -674,8 +784,17 @@ def _pool(g, node, x):
         raise UnsupportedError("dilations other than 1")
     node.expect("storage_order", 0)
     before, after = _pads(node, kernel, stride, [1] * len(kernel), sizes)
-    return g.b.pool(x, 1, "max" if node.op == "MaxPool" else "average", kernel, stride=stride, before=before, after=after,
-                    count_outside=bool(node.get("count_include_pad", 0)), whole=not node.get("ceil_mode", 0))
+    return g.b.pool(
+        x,
+        1,
+        "max" if node.op == "MaxPool" else "average",
+        kernel,
+        stride=stride,
+        before=before,
+        after=after,
+        count_outside=bool(node.get("count_include_pad", 0)),
+        whole=not node.get("ceil_mode", 0),
+    )
 
 
 @_operator("GlobalAveragePool", "GlobalMaxPool", needs=["global_pool"])
@@ -694,7 +813,9 @@ def _reduce(g, node, x, axes=None):
     axes = sorted(a % len(x.shape) for a in _integers(axes, "axes")) if axes is not None else []
     left = [a for a in range(len(x.shape)) if a not in axes]
     if len(left) != 2 or left[0] != 0 or x.rows != 0 or not axes:
-        raise UnsupportedError(f"over axes {axes} of a value of shape {x.shown()}; one axis beside the rows must be left")
+        raise UnsupportedError(
+            f"over axes {axes} of a value of shape {x.shown()}; one axis beside the rows must be left"
+        )
     kind = "max" if node.op == "ReduceMax" else "average"
     pooled = g.b.global_pool(x, left[1], kind)
     return pooled if keep else g.b.squeeze(pooled, axes)
@@ -726,7 +847,9 @@ def _resize(g, node, x, *rest):
     rank = len(x.shape)
     if node.op == "Upsample" or g.opset < 11:
         scales, wanted = (rest[0] if rest else node.get("scales")), None
-        transform = "half_pixel" if node.op == "Resize" or node.get("mode", "nearest") == "nearest" else "asymmetric"
+        transform = (
+            "half_pixel" if node.op == "Resize" or node.get("mode", "nearest") == "nearest" else "asymmetric"
+        )
         if node.get("mode", "nearest") != "nearest":
             raise UnsupportedError(f"mode {node.get('mode')} before opset 11; supported is nearest")
     else:
@@ -753,17 +876,24 @@ def _resize(g, node, x, *rest):
     factors = [round(f) for f in factors]
     if mode == "nearest":
         rounding = node.get("nearest_mode", "round_prefer_floor")
-        # copies of each position: the left edge of an output rounded down, or its centre rounded to the nearest one
-        fits = (transform, rounding) == ("asymmetric", "floor") or transform in ("half_pixel", "pytorch_half_pixel") and (
-            rounding in ("round_prefer_floor", "round_prefer_ceil"))
+        # copies of each position: the left edge of an output rounded down, or its centre rounded to the
+        # nearest one
+        fits = (
+            (transform, rounding) == ("asymmetric", "floor")
+            or transform in ("half_pixel", "pytorch_half_pixel")
+            and (rounding in ("round_prefer_floor", "round_prefer_ceil"))
+        )
         if node.op == "Resize" and g.opset >= 11 and not fits and any(f > 1 for f in factors):
-            raise UnsupportedError(f"nearest with {transform} and {rounding}; supported are asymmetric with floor, and half_pixel")
-    elif transform not in ("half_pixel", "pytorch_half_pixel"):
+            raise UnsupportedError(
+                f"nearest with {transform} and {rounding}; supported are asymmetric with floor, half_pixel"
+            )
+    node.get("nearest_mode")
+    if mode == "linear" and transform not in ("half_pixel", "pytorch_half_pixel"):
         raise UnsupportedError(f"linear with {transform}; supported is half_pixel")
     return g.b.upsample(x, 1, factors, mode)
 
 
-# ------------------------------------------------------------------------------------ normalisation, recurrence
+# ---------------------------------------------------------------------------------- normalisation, recurrence
 
 
 @_operator("BatchNormalization", needs=["batch_norm"])
@@ -781,8 +911,13 @@ def _layer_norm(g, node, x, scale, shift=None):
     """over the last axis, or over all axes but the rows"""
     node.get("stash_type")
     axis = node.get("axis", -1) % len(x.shape)
-    return g.b.layer_norm(x, len(x.shape) - axis, _fixed(scale, "Scale"), None if shift is None else _fixed(shift, "B"),
-                          node.get("epsilon", 1e-5))
+    return g.b.layer_norm(
+        x,
+        len(x.shape) - axis,
+        _fixed(scale, "Scale"),
+        None if shift is None else _fixed(shift, "B"),
+        node.get("epsilon", 1e-5),
+    )
 
 
 @_operator("Softmax", needs=["softmax"])
@@ -795,13 +930,18 @@ def _softmax(g, node, x):
 
 
 @_operator("LSTM", "GRU", needs=["lstm", "gru"])
-def _recurrent(g, node, x, weight, recurrent, bias=None, lengths=None, start=None, start_c=None, peephole=None):
-    """default activations, start values 0, all rows of one length; GRU: linear_before_reset = 1; outputs Y and Y_h"""
+def _recurrent(
+    g, node, x, weight, recurrent, bias=None, lengths=None, start=None, start_c=None, peephole=None
+):
+    """default activations, start values 0, all rows of one length; GRU: linear_before_reset = 1; outputs Y
+    and Y_h"""
     weight, recurrent = _fixed(weight, "W"), _fixed(recurrent, "R")
     n, kinds = recurrent.shape[-1], {"forward": [False], "reverse": [True], "bidirectional": [False, True]}
     directions = kinds[node.expect("direction", *kinds)]
     standard = ["Sigmoid", "Tanh", "Tanh"] if node.op == "LSTM" else ["Sigmoid", "Tanh"]
-    given = [a.decode() if isinstance(a, bytes) else a for a in node.get("activations", standard * len(directions))]
+    given = [
+        a.decode() if isinstance(a, bytes) else a for a in node.get("activations", standard * len(directions))
+    ]
     if given != standard * len(directions):
         raise UnsupportedError(f"activations {given}; supported are {standard}")
     node.get("hidden_size")
@@ -819,15 +959,17 @@ def _recurrent(g, node, x, weight, recurrent, bias=None, lengths=None, start=Non
         if value is not None and np.any(_fixed(value, what)):
             raise UnsupportedError(f"{what} other than 0")
     steps = 1 if layout else 0
-    if lengths is not None and any(v not in (x.shape[steps], BATCH) for v in np.ravel(_fixed(lengths, "sequence_lens"))):
+    if lengths is not None and any(
+        v not in (x.shape[steps], BATCH) for v in np.ravel(_fixed(lengths, "sequence_lens"))
+    ):
         raise UnsupportedError("sequence_lens shorter than the input")
     bias = np.zeros((len(weight), 2 * weight.shape[1])) if bias is None else _fixed(bias, "B")
     # gates of ONNX: i, o, f, c and z, r, h; here: i, f, g, o and r, z, n
     order = [0, 2, 3, 1] if node.op == "LSTM" else [1, 0, 2]
 
     def parameters(d):
-        w, r = (np.concatenate([m[d][k * n:(k + 1) * n] for k in order]).T for m in (weight, recurrent))
-        b, c = (np.concatenate([h[k * n:(k + 1) * n] for k in order]) for h in np.split(bias[d], 2))
+        w, r = (np.concatenate([m[d][k * n : (k + 1) * n] for k in order]).T for m in (weight, recurrent))
+        b, c = (np.concatenate([h[k * n : (k + 1) * n] for k in order]) for h in np.split(bias[d], 2))
         if node.op == "LSTM":
             return {"weight": w, "recurrent_weight": r, "bias": b + c}
         return {"weight": w, "recurrent_weight": r, "bias": b, "recurrent_bias": c}
@@ -839,8 +981,10 @@ def _recurrent(g, node, x, weight, recurrent, bias=None, lengths=None, start=Non
         raise UnsupportedError("its output Y_c is not supported")
 
     def run(output):
-        nodes = [g.b.recurrent(x, node.op.lower(), steps, 2, parameters(d), output=output, reverse=r)
-                 for d, r in enumerate(directions)]
+        nodes = [
+            g.b.recurrent(x, node.op.lower(), steps, 2, parameters(d), output=output, reverse=r)
+            for d, r in enumerate(directions)
+        ]
         return nodes[0] if len(nodes) == 1 else Node("concatenate", nodes)
 
     d = len(directions)
@@ -849,7 +993,9 @@ def _recurrent(g, node, x, weight, recurrent, bias=None, lengths=None, start=Non
         whole = run("sequence")
         if d > 1:
             whole = g.b.reshaped(whole, t, d, n)
-        shape, axes = [0] * 4, (0, 1, 2, 3) if layout else (2, 0, 1, 3)  # layout: (N, T, D, H), else (T, D, N, H)
+        shape, axes = [0] * 4, (
+            (0, 1, 2, 3) if layout else (2, 0, 1, 3)
+        )  # layout: (N, T, D, H), else (T, D, N, H)
         for a, size in zip(axes, (BATCH, t, d, n)):
             shape[a] = size
         results[0] = Tensor(whole, shape, axes if d > 1 else (axes[0], axes[1], axes[3]))

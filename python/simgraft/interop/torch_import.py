@@ -10,7 +10,7 @@ from simgraft import _core
 from simgraft.interop._builder import ACTIVATIONS, BATCH, TABLE, Builder, Node, Tensor, UnsupportedError, best
 from simgraft.nn.network import Network
 
-# --------------------------------------------------------------------------------------------------------- modules
+# ---------------------------------------------------------------------------------------------------- modules
 
 MODULES = {}  # name of the class in torch.nn -> function of (builder, value, settings)
 _DEFAULTS = {}  # options that a layer of a list may leave out
@@ -22,15 +22,18 @@ def _module(*names, needs=(), activations=(), **defaults):
         for name in names:
             MODULES[name], _DEFAULTS[name] = function, defaults
         return function
+
     return register
 
 
 def _available(function):
-    return all(op in TABLE for op in function.needs) and all(kind in ACTIVATIONS for kind in function.activations)
+    return all(op in TABLE for op in function.needs) and all(
+        kind in ACTIVATIONS for kind in function.activations
+    )
 
 
 def supported_modules():
-    """Layers of torch.nn that :func:`from_torch` and :func:`from_safetensors` read, with what is asked of them.
+    """Layers of torch.nn that :func:`from_torch` and :func:`from_safetensors` read, with their conditions.
 
     Returns
     -------
@@ -41,7 +44,11 @@ def supported_modules():
     >>> "Linear" in supported_modules()
     True
     """
-    return {name: function.__doc__ for name, function in sorted(MODULES.items()) if _available(function)}
+    return {
+        name: " ".join(function.__doc__.split())
+        for name, function in sorted(MODULES.items())
+        if _available(function)
+    }
 
 
 def _expect(m, **allowed):
@@ -63,6 +70,7 @@ def _function(name, kind, doc="any", **defaults):
     def place(b, x, m):
         parameter = next((getattr(m, key) for key in ("negative_slope", "alpha") if key in defaults), None)
         return b.activation(x, kind, parameter)
+
     place.__doc__ = doc
     _module(name, activations=[kind], **defaults)(place)
 
@@ -79,7 +87,7 @@ _function("Hardswish", "hard_swish")
 
 @_module("GELU", activations=["gelu"], approximate="none")
 def _gelu(b, x, m):
-    """approximate = "none\""""
+    """approximate = "none\" """
     _expect(m, approximate="none")
     return b.activation(x, "gelu")
 
@@ -121,14 +129,14 @@ def _flatten(b, x, m):
 def _unflatten(b, x, m):
     """rows stay rows"""
     dim = m.dim % len(x.shape)
-    return b.reshape(x, [*x.shape[:dim], *m.unflattened_size, *x.shape[dim + 1:]])
+    return b.reshape(x, [*x.shape[:dim], *m.unflattened_size, *x.shape[dim + 1 :]])
 
 
 def _flattened(b, x, start, end):
     start, end = start % len(x.shape), end % len(x.shape)
     if start <= x.rows <= end and start != end:
         raise UnsupportedError(f"axes {start} to {end} of a value of shape {x.shown()}: rows get mixed")
-    return b.reshape(x, [*x.shape[:start], math.prod(x.shape[start:end + 1]), *x.shape[end + 1:]])
+    return b.reshape(x, [*x.shape[:start], math.prod(x.shape[start : end + 1]), *x.shape[end + 1 :]])
 
 
 def _tuple(value, rank):
@@ -141,8 +149,18 @@ def _tuple(value, rank):
 _PADDING_MODES = {"zeros": "zero", "circular": "periodic", "replicate": "replicate", "reflect": "reflect"}
 
 
-@_module("Conv1d", "Conv2d", "Conv3d", needs=["conv"], bias=None, stride=1, padding=0, dilation=1, groups=1,
-         padding_mode="zeros")
+@_module(
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    needs=["conv"],
+    bias=None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    padding_mode="zeros",
+)
 def _conv(b, x, m):
     """any padding, stride, dilation and groups"""
     rank = m.weight.ndim - 2
@@ -157,8 +175,18 @@ def _conv(b, x, m):
     _expect(m, padding_mode=tuple(_PADDING_MODES))
     if len(x.shape) != rank + 2:
         raise UnsupportedError(f"a value of shape {x.shown()}; expected (N, channels) and {rank} dimensions")
-    return b.conv(x, 1, np.moveaxis(m.weight, (1, 0), (-2, -1)), m.bias, stride=stride, before=before, after=after,
-                  dilation=dilation, groups=m.groups, mode=_PADDING_MODES[m.padding_mode])
+    return b.conv(
+        x,
+        1,
+        np.moveaxis(m.weight, (1, 0), (-2, -1)),
+        m.bias,
+        stride=stride,
+        before=before,
+        after=after,
+        dilation=dilation,
+        groups=m.groups,
+        mode=_PADDING_MODES[m.padding_mode],
+    )
 
 
 def _pool(b, x, m, kind):
@@ -167,26 +195,61 @@ def _pool(b, x, m, kind):
     stride = size if m.stride in (None, ()) else _tuple(m.stride, rank)
     _expect(m, dilation=(1, (1,) * rank, [1] * rank), return_indices=False, divisor_override=None)
     pads = _tuple(m.padding, rank)
-    return b.pool(x, 1, kind, size, stride=stride, before=pads, after=pads, whole=not m.ceil_mode,
-                  count_outside=bool(getattr(m, "count_include_pad", True)))
+    return b.pool(
+        x,
+        1,
+        kind,
+        size,
+        stride=stride,
+        before=pads,
+        after=pads,
+        whole=not m.ceil_mode,
+        count_outside=bool(getattr(m, "count_include_pad", True)),
+    )
 
 
-@_module("MaxPool1d", "MaxPool2d", "MaxPool3d", needs=["max_pool"], stride=None, padding=0, dilation=1, return_indices=False,
-         ceil_mode=False)
+@_module(
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+    needs=["max_pool"],
+    stride=None,
+    padding=0,
+    dilation=1,
+    return_indices=False,
+    ceil_mode=False,
+)
 def _max_pool(b, x, m):
     """dilation = 1"""
     return _pool(b, x, m, "max")
 
 
-@_module("AvgPool1d", "AvgPool2d", "AvgPool3d", needs=["average_pool"], stride=None, padding=0, ceil_mode=False,
-         count_include_pad=True, divisor_override=None)
+@_module(
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
+    needs=["average_pool"],
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+)
 def _average_pool(b, x, m):
     """without divisor_override"""
     return _pool(b, x, m, "average")
 
 
-@_module("AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d",
-         "AdaptiveMaxPool3d", needs=["global_pool", "max_pool", "average_pool"], return_indices=False)
+@_module(
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
+    needs=["global_pool", "max_pool", "average_pool"],
+    return_indices=False,
+)
 def _adaptive(b, x, m):
     """output sizes that divide the input's"""
     kind = "max" if "Max" in m.kind else "average"
@@ -197,16 +260,27 @@ def _adaptive(b, x, m):
     if all(w == 1 for w in wanted):
         return b.global_pool(x, 1, kind)
     if any(n % w for w, n in zip(wanted, x.shape[2:])):
-        raise UnsupportedError(f"output_size = {wanted} of a value of shape {x.shown()}; supported are sizes that divide it")
+        raise UnsupportedError(
+            f"output_size = {wanted} of a value of shape {x.shown()}; supported are sizes that divide it"
+        )
     size = [n // w for w, n in zip(wanted, x.shape[2:])]
     return b.pool(x, 1, kind, size, stride=size, before=[0] * rank, after=[0] * rank)
 
 
-@_module("Upsample", "UpsamplingNearest2d", needs=["upsample"], size=None, scale_factor=None,
-         mode="nearest", align_corners=None)
+@_module(
+    "Upsample",
+    "UpsamplingNearest2d",
+    needs=["upsample"],
+    size=None,
+    scale_factor=None,
+    mode="nearest",
+    align_corners=None,
+)
 def _upsample(b, x, m):
     """whole factors; nearest, or linear with align_corners = False"""
-    _expect(m, mode=("nearest", "nearest-exact", "linear", "bilinear", "trilinear"), align_corners=(None, False))
+    _expect(
+        m, mode=("nearest", "nearest-exact", "linear", "bilinear", "trilinear"), align_corners=(None, False)
+    )
     rank = len(x.shape) - 2
     if m.size is not None:
         factors = [s / n for s, n in zip(_tuple(m.size, rank), x.shape[2:])]
@@ -218,9 +292,25 @@ def _upsample(b, x, m):
     return b.upsample(x, 1, [round(f) for f in factors], method)
 
 
-@_module("ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "ReflectionPad1d",
-         "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "CircularPad1d",
-         "CircularPad2d", "CircularPad3d", needs=["pad"], value=0.0)
+@_module(
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    needs=["pad"],
+    value=0.0,
+)
 def _pad(b, x, m):
     """ConstantPad with 0"""
     mode = {"Z": "zero", "C": "zero", "Ref": "reflect", "Rep": "replicate", "Cir": "periodic"}
@@ -233,7 +323,16 @@ def _pad(b, x, m):
     return b.pad_axes(x, [*lead, *pads[::2][::-1]], [*lead, *pads[1::2][::-1]], mode)
 
 
-@_module("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", needs=["batch_norm"], weight=None, bias=None, eps=1e-5, momentum=0.1)
+@_module(
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    needs=["batch_norm"],
+    weight=None,
+    bias=None,
+    eps=1e-5,
+    momentum=0.1,
+)
 def _batch_norm(b, x, m):
     """with running statistics, as in evaluation"""
     if m.running_mean is None or m.running_var is None:
@@ -250,8 +349,17 @@ def _layer_norm(b, x, m):
     return b.layer_norm(x, n, m.weight, m.bias, m.eps)
 
 
-@_module("LSTM", "GRU", needs=["lstm", "gru"], num_layers=1, bias=True, batch_first=False, dropout=0.0, bidirectional=False,
-         proj_size=0)
+@_module(
+    "LSTM",
+    "GRU",
+    needs=["lstm", "gru"],
+    num_layers=1,
+    bias=True,
+    batch_first=False,
+    dropout=0.0,
+    bidirectional=False,
+    proj_size=0,
+)
 def _recurrent(b, x, m):
     """any number of layers, both directions; start values 0; of the states the last h only"""
     _expect(m, proj_size=0)
@@ -271,7 +379,9 @@ def _recurrent(b, x, m):
             parameters = {"weight": w, "recurrent_weight": r, "bias": bias + rest if kind == "lstm" else bias}
             if kind == "gru":
                 parameters["recurrent_bias"] = rest
-            nodes.append(b.recurrent(x, kind, steps, 2, parameters, output="sequence", reverse=bool(direction)))
+            nodes.append(
+                b.recurrent(x, kind, steps, 2, parameters, output="sequence", reverse=bool(direction))
+            )
             lasts.append(b.recurrent(x, kind, steps, 2, parameters, output="last", reverse=bool(direction)))
         n = nodes[0].attributes["units"]
         node = nodes[0] if n_directions == 1 else Node("concatenate", nodes)
@@ -280,8 +390,11 @@ def _recurrent(b, x, m):
         x = Tensor(node, shape, (rows, steps, 2))
     state = lasts[0] if len(lasts) == 1 else b.reshaped(Node("concatenate", lasts), len(lasts), n)
     axes = (1, 2) if len(lasts) == 1 else (1, 0, 2)
-    return x, (Tensor(state, (len(lasts), BATCH, n), axes), None) if kind == "lstm" else Tensor(
-        state, (len(lasts), BATCH, n), axes)
+    return x, (
+        (Tensor(state, (len(lasts), BATCH, n), axes), None)
+        if kind == "lstm"
+        else Tensor(state, (len(lasts), BATCH, n), axes)
+    )
 
 
 class _Settings:
@@ -303,7 +416,7 @@ def _place(b, x, name, settings):
         raise UnsupportedError(f"layer {name!r} ({settings.kind}): {error}") from None
 
 
-# ----------------------------------------------------------------------------------------------------- from_torch
+# ------------------------------------------------------------------------------------------------- from_torch
 
 
 def from_torch(module, shape, *, channels_last=None):
@@ -312,21 +425,21 @@ def from_torch(module, shape, *, channels_last=None):
     Parameters
     ----------
     module : torch.nn.Module
-        Of the layers in :func:`supported_modules`, joined in any way that ``torch.fx.symbolic_trace`` follows:
-        Sequential, sums, products, concatenation, slices, reshapes.
+        Of the layers in :func:`supported_modules`, joined in any way that ``torch.fx.symbolic_trace``
+        follows: Sequential, sums, products, concatenation, slices, reshapes.
     shape : int, tuple of int or list of them
         Of one row of each input, as PyTorch has it without the batch axis: 7, (3, 32, 32) for channels first,
         (steps, channels) for sequences.
     channels_last : bool, optional
-        Whether inputs and outputs (C, ...) of rank 2 and more become rows of shape (..., C). Default: where it
-        saves permutations, which is wherever they belong to a convolution; the shapes of the input layers, in
-        ``network.summary()``, tell.
+        Whether inputs and outputs (C, ...) of rank 2 and more become rows of shape (..., C). Default: where
+        it saves permutations, which is wherever they belong to a convolution; the shapes of the input layers,
+        in ``network.summary()``, tell.
 
     Returns
     -------
     Network
-        In the precision of the module's parameters, with the numbers the module has in evaluation (``module.eval()``).
-        Rows are flattened.
+        In the precision of the module's parameters, with the numbers the module has in evaluation
+        (``module.eval()``). Rows are flattened.
 
     Raises
     ------
@@ -338,9 +451,9 @@ def from_torch(module, shape, *, channels_last=None):
     Examples
     --------
     >>> import torch                                                                      # doctest: +SKIP
-    >>> module = torch.nn.Sequential(torch.nn.Linear(7, 64), torch.nn.SiLU(), torch.nn.Linear(64, 2))  # doctest: +SKIP
+    >>> module = torch.nn.Sequential(torch.nn.Linear(7, 64), torch.nn.SiLU())              # doctest: +SKIP
     >>> interop.from_torch(module, 7)                                                     # doctest: +SKIP
-    <Network 7 -> 2, 642 parameters, float32>
+    <Network 7 -> 64, 512 parameters, float32>
     """
     try:
         import torch
@@ -351,10 +464,14 @@ def from_torch(module, shape, *, channels_last=None):
         raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
     shapes = _shapes(shape)
     kinds = {p.dtype for p in module.parameters()} or {torch.get_default_dtype()}
-    dtype = {torch.float32: "float32", torch.float64: "float64"}.get(next(iter(kinds)) if len(kinds) == 1 else None)
+    dtype = {torch.float32: "float32", torch.float64: "float64"}.get(
+        next(iter(kinds)) if len(kinds) == 1 else None
+    )
     if dtype is None:
-        raise UnsupportedError(f"module: parameters of type {', '.join(sorted(map(str, kinds)))}; supported are all of "
-                               "torch.float32, or all of torch.float64")
+        raise UnsupportedError(
+            f"module: parameters of type {', '.join(sorted(map(str, kinds)))}; supported are all of "
+            "torch.float32, or all of torch.float64"
+        )
     if len(list(module.children())) == 0 and type(module).__module__.startswith("torch.nn."):
         module = torch.nn.Sequential(module)
     was = module.training
@@ -401,14 +518,18 @@ class _Tracer:
                 outputs = value if isinstance(value, (list, tuple)) else [value]
                 for t in outputs:
                     if not isinstance(t, Tensor):
-                        raise UnsupportedError(f"output of the module: expected tensors, got {type(t).__name__}")
+                        raise UnsupportedError(
+                            f"output of the module: expected tensors, got {type(t).__name__}"
+                        )
                 return self.b.network(outputs), self.b.n_permute
             self.values[node.name] = value
         raise UnsupportedError("module: returns nothing")
 
     def place(self, node, given):
         torch = self.torch
-        args, kwargs = (torch.fx.node.map_arg(a, lambda n: self.values[n.name]) for a in (node.args, node.kwargs))
+        args, kwargs = (
+            torch.fx.node.map_arg(a, lambda n: self.values[n.name]) for a in (node.args, node.kwargs)
+        )
         if node.op == "placeholder":
             if not given:
                 if node.args:
@@ -446,7 +567,9 @@ class _Tracer:
 
     def _value(self, x):
         if not isinstance(x, Tensor):
-            raise UnsupportedError(f"a layer of {type(x).__name__}; expected a tensor that depends on the inputs")
+            raise UnsupportedError(
+                f"a layer of {type(x).__name__}; expected a tensor that depends on the inputs"
+            )
         return x
 
 
@@ -470,14 +593,31 @@ class _TorchSettings:
         return _numpy(getattr(self._layer, name))
 
 
-# ------------------------------------------------------------------------------------------------------- functions
+# -------------------------------------------------------------------------------------------------- functions
 
 
 def _aliases(name):
-    return {"__add__": "add", "iadd": "add", "add_": "add", "mul_": "mul", "concat": "cat", "concatenate": "cat", "truediv": "div",
-            "true_divide": "div", "subtract": "sub", "multiply": "mul", "divide": "div", "relu_": "relu", "negative": "neg",
-            "swapaxes": "transpose", "swapdims": "transpose", "view": "reshape", "isub": "sub", "imul": "mul",
-            "itruediv": "div"}.get(name, name)
+    return {
+        "__add__": "add",
+        "iadd": "add",
+        "add_": "add",
+        "mul_": "mul",
+        "concat": "cat",
+        "concatenate": "cat",
+        "truediv": "div",
+        "true_divide": "div",
+        "subtract": "sub",
+        "multiply": "mul",
+        "divide": "div",
+        "relu_": "relu",
+        "negative": "neg",
+        "swapaxes": "transpose",
+        "swapdims": "transpose",
+        "view": "reshape",
+        "isub": "sub",
+        "imul": "mul",
+        "itruediv": "div",
+    }.get(name, name)
 
 
 def _arithmetic(b, x, y, name):
@@ -506,7 +646,9 @@ def _getitem(b, x, index):
     index = list(index) if isinstance(index, tuple) else [index]
     if Ellipsis in index:
         at = index.index(Ellipsis)
-        index[at:at + 1] = [slice(None)] * (len(x.shape) - len([i for i in index if i not in (Ellipsis, None)]))
+        index[at : at + 1] = [slice(None)] * (
+            len(x.shape) - len([i for i in index if i not in (Ellipsis, None)])
+        )
     axis = 0
     for i in index:
         if i is None:
@@ -550,12 +692,17 @@ def _squeeze(b, x, dim=None):
 
 def _reduced(kind):
     def reduce(b, x, dim=None, keepdim=False):
-        axes = sorted(a % len(x.shape) for a in ([dim] if isinstance(dim, int) else dim or range(len(x.shape))))
+        axes = sorted(
+            a % len(x.shape) for a in ([dim] if isinstance(dim, int) else dim or range(len(x.shape)))
+        )
         left = [a for a in range(len(x.shape)) if a not in axes]
         if len(left) != 2 or left[0] != 0 or x.rows != 0:
-            raise UnsupportedError(f"over axes {axes} of a value of shape {x.shown()}; one axis beside the rows must be left")
+            raise UnsupportedError(
+                f"over axes {axes} of a value of shape {x.shown()}; one axis beside the rows must be left"
+            )
         pooled = b.global_pool(x, left[1], kind)
         return pooled if keepdim else b.squeeze(pooled, axes)
+
     return reduce
 
 
@@ -568,7 +715,11 @@ def _chunk(b, x, chunks, dim=0):
 def _split(b, x, sizes, dim=0):
     dim %= len(x.shape)
     n = x.shape[dim]
-    sizes = sizes if isinstance(sizes, (list, tuple)) else [sizes] * (n // sizes) + ([n % sizes] if n % sizes else [])
+    sizes = (
+        sizes
+        if isinstance(sizes, (list, tuple))
+        else [sizes] * (n // sizes) + ([n % sizes] if n % sizes else [])
+    )
     ends = np.cumsum(sizes)
     return [b.slice(x, dim, int(e - s), int(e)) for s, e in zip(sizes, ends)]
 
@@ -587,6 +738,7 @@ def _attribute(b, x, name):
 
 def _of_module(kind, **renamed):
     """A function like the layer of the same name."""
+
     def place(b, x, *args, **kwargs):
         options = dict(_DEFAULTS[kind])
         options.update(zip([n for n in options if n not in ("return_indices",)], args))
@@ -594,27 +746,49 @@ def _of_module(kind, **renamed):
             if key not in ("inplace", "training", "_stacklevel", "dtype"):
                 options[renamed.get(key, key)] = value
         return MODULES[kind](b, x, _Settings(kind, options))
+
     return place
 
 
 FUNCTIONS = {
-    **{name: (lambda b, x, y, name=name, **_: _arithmetic(b, x, y, name)) for name in ("add", "sub", "mul", "div")},
-    "neg": lambda b, x: b.affine(x, scale=-1), "exp": lambda b, x: b.exp(x),
-    "relu": _of_module("ReLU"), "leaky_relu": _of_module("LeakyReLU"), "elu": _of_module("ELU"),
-    "softsign": _of_module("Softsign"), "tanh": _of_module("Tanh"), "sigmoid": _of_module("Sigmoid"), "silu": _of_module("SiLU"),
-    "hardswish": _of_module("Hardswish"), "gelu": _of_module("GELU"), "softplus": _of_module("Softplus"),
-    "softmax": _of_module("Softmax"), "dropout": lambda b, x, *_, **__: x, "contiguous": lambda b, x: x,
+    **{
+        name: (lambda b, x, y, name=name, **_: _arithmetic(b, x, y, name))
+        for name in ("add", "sub", "mul", "div")
+    },
+    "neg": lambda b, x: b.affine(x, scale=-1),
+    "exp": lambda b, x: b.exp(x),
+    "relu": _of_module("ReLU"),
+    "leaky_relu": _of_module("LeakyReLU"),
+    "elu": _of_module("ELU"),
+    "softsign": _of_module("Softsign"),
+    "tanh": _of_module("Tanh"),
+    "sigmoid": _of_module("Sigmoid"),
+    "silu": _of_module("SiLU"),
+    "hardswish": _of_module("Hardswish"),
+    "gelu": _of_module("GELU"),
+    "softplus": _of_module("Softplus"),
+    "softmax": _of_module("Softmax"),
+    "dropout": lambda b, x, *_, **__: x,
+    "contiguous": lambda b, x: x,
     "cat": lambda b, tensors, dim=0: b.concatenate(list(tensors), dim),
     "flatten": lambda b, x, start_dim=0, end_dim=-1: _flattened(b, x, start_dim, end_dim),
-    "reshape": _reshape, "permute": _permute, "transpose": _transpose, "squeeze": _squeeze,
+    "reshape": _reshape,
+    "permute": _permute,
+    "transpose": _transpose,
+    "squeeze": _squeeze,
     "unsqueeze": lambda b, x, dim: b.unsqueeze(x, [dim]),
-    "getitem": _getitem, "getattr": _attribute, "size": _shape_of, "chunk": _chunk, "split": _split,
-    "mean": _reduced("average"), "amax": _reduced("max"),
-}  # fmt: skip
+    "getitem": _getitem,
+    "getattr": _attribute,
+    "size": _shape_of,
+    "chunk": _chunk,
+    "split": _split,
+    "mean": _reduced("average"),
+    "amax": _reduced("max"),
+}
 """Functions and methods of tensors that from_torch reads beside layers."""
 
 
-# ------------------------------------------------------------------------------------------------------ safetensors
+# ------------------------------------------------------------------------------------------------ safetensors
 
 
 def from_safetensors(path, layers=None, shape=None):
@@ -625,12 +799,12 @@ def from_safetensors(path, layers=None, shape=None):
     path : path-like
     layers : list, optional
         What the arrays belong to, in order: a layer of torch.nn by its name, with its options and the name of
-        its arrays in the file, as in ``("Linear", {"name": "net.0"})`` for "net.0.weight" and "net.0.bias", or
-        just ``"Tanh"``. Options are those of torch.nn (``{"name": "conv1", "stride": 2}``); sizes come from the
-        arrays. Lists, as JSON has them, will do. Not needed for files of :func:`to_safetensors`.
+        its arrays in the file, as in ``("Linear", {"name": "net.0"})`` for "net.0.weight" and "net.0.bias",
+        or just ``"Tanh"``. Options are those of torch.nn (``{"name": "conv1", "stride": 2}``); sizes come
+        from the arrays. Lists, as JSON has them, will do. Not needed for files of :func:`to_safetensors`.
     shape : int or tuple of int, optional
-        Of one row, without batch axis, as in :func:`from_torch`; needed where ``layers`` is given and its first layer
-        with arrays is no Linear.
+        Of one row, without batch axis, as in :func:`from_torch`; needed where ``layers`` is given and its
+        first layer with arrays is no Linear.
 
     Returns
     -------
@@ -653,7 +827,9 @@ def from_safetensors(path, layers=None, shape=None):
     arrays, metadata = _read_safetensors(path)
     if layers is None:
         if "simgraft.spec" not in metadata:
-            raise ValueError(f"layers: {path} does not say what its arrays belong to; expected a list of layers")
+            raise ValueError(
+                f"layers: {path} does not say what its arrays belong to; expected a list of layers"
+            )
         try:
             return _own(json.loads(metadata["simgraft.spec"]), arrays)
         except (ValueError, KeyError, TypeError) as error:
@@ -665,14 +841,18 @@ def from_safetensors(path, layers=None, shape=None):
     kinds = {a.dtype for a in arrays.values() if a.dtype.kind == "f"}
     dtype = "float64" if kinds == {np.dtype("float64")} else "float32"
     if not kinds <= {np.dtype(dtype)}:
-        raise UnsupportedError(f"{path}: arrays of {', '.join(sorted(map(str, kinds)))}; supported are all float32 or all float64")
+        raise UnsupportedError(
+            f"{path}: arrays of {', '.join(sorted(map(str, kinds)))}; supported are all float32 or float64"
+        )
 
     def build(last):
         b = Builder(dtype, last)
         t = b.input([BATCH, *shape])
         for i, (kind, options) in enumerate(listed):
             name = options.get("name", f"#{i}")
-            settings = _Settings(kind, {**_DEFAULTS.get(kind, {}), **options, **_arrays_of(path, arrays, kind, options)})
+            settings = _Settings(
+                kind, {**_DEFAULTS.get(kind, {}), **options, **_arrays_of(path, arrays, kind, options)}
+            )
             t = _place(b, t, name, settings)
             t = t[0] if isinstance(t, tuple) else t
         return b.network([t]), b.n_permute
@@ -687,7 +867,9 @@ def _own(spec, arrays):
     for key, place in _own_views(network):
         value = arrays[key]
         if value.shape != place.shape or value.dtype != place.dtype:
-            raise ValueError(f"array {key} is {value.dtype} {value.shape}, expected {place.dtype} {place.shape}")
+            raise ValueError(
+                f"array {key} is {value.dtype} {value.shape}, expected {place.dtype} {place.shape}"
+            )
         place[...] = value
     return network
 
@@ -704,11 +886,21 @@ def _listed(entry, i):
     if not isinstance(kind, str) or not isinstance(options, dict):
         raise TypeError(f"layers[{i}]: expected a name or (name, options), got {entry!r}")
     if kind in _DEFAULTS:
-        known = set(_DEFAULTS[kind]) | {"name", "output_size", "kernel_size", "normalized_shape", "dim", "unflattened_size", "padding"}
+        known = set(_DEFAULTS[kind]) | {
+            "name",
+            "output_size",
+            "kernel_size",
+            "normalized_shape",
+            "dim",
+            "unflattened_size",
+            "padding",
+        }
         for key in options:
             if key not in known:
-                raise UnsupportedError(f"layer {options.get('name', f'#{i}')!r} ({kind}): option {key!r} is not known; known are "
-                                       + ", ".join(sorted(known)))
+                raise UnsupportedError(
+                    f"layer {options.get('name', f'#{i}')!r} ({kind}): option {key!r} is not known; "
+                    "known are " + ", ".join(sorted(known))
+                )
     return kind, dict(options)
 
 
@@ -721,9 +913,15 @@ def _arrays_of(path, arrays, kind, options):
     if name is None:
         return {}
     prefix = f"{name}."
-    found = {key[len(prefix):]: value for key, value in arrays.items() if key.startswith(prefix) and "." not in key[len(prefix):]}
+    found = {
+        key[len(prefix) :]: value
+        for key, value in arrays.items()
+        if key.startswith(prefix) and "." not in key[len(prefix) :]
+    }
     if not found:
-        raise _core.FileFormatError(f"{path}: no array of layer {name!r} ({kind}); it has {', '.join(sorted(arrays)[:12])}")
+        raise _core.FileFormatError(
+            f"{path}: no array of layer {name!r} ({kind}); it has {', '.join(sorted(arrays)[:12])}"
+        )
     if kind in ("Linear", "Conv1d", "Conv2d", "Conv3d", "PReLU") and "weight" not in found:
         raise _core.FileFormatError(f"{path}: array {prefix}weight is missing")
     if kind in ("LSTM", "GRU"):
@@ -751,14 +949,18 @@ def _read_safetensors(path):
     try:
         import safetensors
     except ImportError as error:
-        raise ImportError("reading safetensors needs the package safetensors: pip install simgraft[interop]") from error
+        raise ImportError(
+            "reading safetensors needs the package safetensors: pip install simgraft[interop]"
+        ) from error
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
         with safetensors.safe_open(str(path), framework="numpy") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
     except Exception as error:  # safetensors and numpy raise many kinds
-        raise _core.FileFormatError(f"{path}: cannot be read as safetensors: {str(error).splitlines()[0]}") from error
+        raise _core.FileFormatError(
+            f"{path}: cannot be read as safetensors: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def to_safetensors(network, path):
@@ -768,8 +970,8 @@ def to_safetensors(network, path):
     ----------
     network : Network
     path : path-like
-        Its folder is made where it does not exist. Each parameter of a node is an array "NODE.LAYER.NAME", as in
-        "1.dense.weight"; the graph is in the metadata "simgraft.spec".
+        Its folder is made where it does not exist. Each parameter of a node is an array "NODE.LAYER.NAME", as
+        in "1.dense.weight"; the graph is in the metadata "simgraft.spec".
 
     Examples
     --------
@@ -781,7 +983,9 @@ def to_safetensors(network, path):
     try:
         from safetensors.numpy import save
     except ImportError as error:
-        raise ImportError("writing safetensors needs the package safetensors: pip install simgraft[interop]") from error
+        raise ImportError(
+            "writing safetensors needs the package safetensors: pip install simgraft[interop]"
+        ) from error
     if not isinstance(network, Network):
         raise TypeError(f"network: expected an nn.Network, got {type(network).__name__}")
     arrays = {key: np.ascontiguousarray(value) for key, value in _own_views(network)}
@@ -789,7 +993,9 @@ def to_safetensors(network, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_bytes(save(arrays, {"simgraft.spec": json.dumps(network.spec), "simgraft": _core.__version__}))
+        temporary.write_bytes(
+            save(arrays, {"simgraft.spec": json.dumps(network.spec), "simgraft": _core.__version__})
+        )
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
