@@ -285,6 +285,28 @@ def test_gelu_and_swish_written_as_products(order):
     assert both(model, draw(50, 17, scale=2)) < LIMIT["float32"]
 
 
+def test_weights_in_a_file_of_their_own(tmp_path):
+    network = randomised(nn.MLP([65], "tanh").build(17, 3, seed=1), 2)
+    onnx.save(interop.to_onnx(network), tmp_path / "m.onnx", save_as_external_data=True, size_threshold=0)
+    x = draw(9, 17)
+    assert np.array_equal(interop.from_onnx(tmp_path / "m.onnx").predict(x), network.predict(x))
+    with pytest.raises(interop.UnsupportedError, match="is in another file; pass the path of the model"):
+        interop.from_onnx(onnx.load(tmp_path / "m.onnx", load_external_data=False))
+
+
+def test_imported_network_becomes_a_surrogate():
+    network = interop.from_onnx(interop.to_onnx(randomised(nn.MLP([17], "tanh").build(2, 1, seed=1), 2)))
+    inputs = {"p": sg.Var("Pa", 1e3, 1e5, scale="log"), "t": sg.Var("K", 200, 300)}
+    kernel = sg.Kernel(None, inputs=inputs, outputs={"y": sg.Var("1")}, name="imported")
+    encoder = {"p": [sg.encode.Log(), sg.encode.MinMax(low=np.log(1e3), high=np.log(1e5))]}
+    surrogate = sg.Surrogate.from_network(kernel, network, encoder=encoder)
+    x = np.array([[1e3, 200.0], [3e4, 250.0]])
+    z = np.stack([np.log(x[:, 0] / 1e3) / np.log(100), x[:, 1]], axis=1).astype(np.float32)
+    # the encoder computes in double and rounds once: 2 ulp of an input of 1, carried through two layers
+    assert largest(surrogate.evaluate(x), network.predict(z)) < LIMIT["float32"]
+    assert largest(run(interop.to_onnx(surrogate), x)[0], surrogate.evaluate(x)) < LIMIT["float32"]
+
+
 def test_layer_normalisation_written_out():
     constants = {
         "two": np.float32(2),

@@ -183,9 +183,12 @@ class _Importer:
         self.has_images = any(len(v.type.tensor_type.shape.dim) >= 3 for v in self.graph_inputs)
 
     def _array(self, proto):
-        base = getattr(self.model, "_base_dir", "")
+        if proto.data_location == self.onnx.TensorProto.EXTERNAL:
+            raise UnsupportedError(
+                f"initializer {proto.name!r} is in another file; pass the path of the model"
+            )
         try:
-            return self.onnx.numpy_helper.to_array(proto, base_dir=base)
+            return self.onnx.numpy_helper.to_array(proto)
         except Exception as error:
             raise _core.FileFormatError(
                 f"initializer {proto.name!r} cannot be read: {_first_line(error)}"
