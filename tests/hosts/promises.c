@@ -15,7 +15,7 @@
 #include <simgraft/simgraft.h>
 
 #define N 300      /* rows */
-#define REPEATS 20 /* of every call, so that threads overlap */
+#define REPEATS 100 /* of every call, so that threads overlap */
 
 static sg_surrogate *surrogate;
 static size_t        n_in, n_out;
@@ -46,45 +46,51 @@ static void fill(void)
     }
 }
 
-static int evaluate(void *workspace, sg_guard *guard, double *out, double *jvp, double *vjp)
+/* Rows first ... last - 1. */
+static int evaluate(size_t first, size_t last, void *workspace, sg_guard *guard, double *out, double *jvp, double *vjp)
 {
     ptrdiff_t a = (ptrdiff_t)n_in, b = (ptrdiff_t)n_out;
-    return sg_surrogate_eval(surrogate, N, in, a, out, b, workspace, guard) != SG_OK ||
-           sg_surrogate_jvp_f64(surrogate, N, in, a, 1, d_in, a, 1, jvp, b, 1, workspace, guard) != SG_OK ||
-           sg_surrogate_vjp_f64(surrogate, N, in, a, 1, d_out, b, 1, vjp, a, 1, workspace, guard) != SG_OK;
+    size_t    n = last - first, i = first * n_in, o = first * n_out;
+    return sg_surrogate_eval(surrogate, n, in + i, a, out + o, b, workspace, guard) != SG_OK ||
+           sg_surrogate_jvp_f64(surrogate, n, in + i, a, 1, d_in + i, a, 1, jvp + o, b, 1, workspace, guard) != SG_OK ||
+           sg_surrogate_vjp_f64(surrogate, n, in + i, a, 1, d_out + o, b, 1, vjp + i, a, 1, workspace, guard) != SG_OK;
 }
 
-/* NULL if everything has the expected bits and counts, else the name of what differs. */
+/* NULL if everything has the expected bits and counts, else the name of what differs. context is the row where this
+ * thread begins: threads are at different rows at any time, so that what they shared by mistake would show. */
 static void *one_thread(void *context)
 {
+    size_t      start     = *(size_t *)context;
     static char wrong[] = "a thread computed other bits or counts", memory[] = "no memory";
     size_t      bytes     = sg_surrogate_derivative_workspace_bytes(surrogate);
     void       *workspace = malloc(bytes);
     double     *out       = malloc(3 * sizeof expected_out);
     void       *answer    = workspace && out ? NULL : memory;
     sg_guard    guard;
-    (void)context;
     sg_guard_init(&guard);
     for (int repeat = 0; repeat < REPEATS && !answer; repeat++) {
         double *jvp = out + N * 8, *vjp = jvp + N * 8;
-        if (evaluate(workspace, &guard, out, jvp, vjp) || memcmp(out, expected_out, N * n_out * sizeof *out) ||
-            memcmp(jvp, expected_jvp, N * n_out * sizeof *out) || memcmp(vjp, expected_vjp, N * n_in * sizeof *out))
+        if (evaluate(start, N, workspace, &guard, out, jvp, vjp) || evaluate(0, start, workspace, &guard, out, jvp, vjp) ||
+            memcmp(out, expected_out, N * n_out * sizeof *out) || memcmp(jvp, expected_jvp, N * n_out * sizeof *out) ||
+            memcmp(vjp, expected_vjp, N * n_in * sizeof *out))
             answer = wrong;
     }
-    if (!answer && (guard.n_calls != 3 * REPEATS || guard.n_rows != 3 * REPEATS * N || guard.n_outside != 3 * REPEATS * (N / 50)))
+    if (!answer && (guard.n_calls != 6 * REPEATS || guard.n_rows != 3 * REPEATS * N || guard.n_outside != 3 * REPEATS * (N / 50)))
         answer = wrong;
     free(workspace);
     free(out);
     return answer;
 }
 
+enum { COUNT = 4 };
+static size_t starts[COUNT] = {17, 80, 160, 240};
+
 static int threads(void)
 {
-    enum { COUNT = 4 };
     pthread_t   thread[COUNT];
     const char *wrong = NULL;
     for (int i = 0; i < COUNT; i++)
-        if (pthread_create(&thread[i], NULL, one_thread, NULL))
+        if (pthread_create(&thread[i], NULL, one_thread, &starts[i]))
             return fail("a thread could not be started");
     for (int i = 0; i < COUNT; i++) {
         void *answer;
@@ -98,8 +104,8 @@ static int openmp(void)
 {
     int failures = 0;
 #pragma omp parallel for num_threads(2) reduction(+ : failures) schedule(dynamic, 1)
-    for (int i = 0; i < 4; i++)
-        failures += one_thread(NULL) != NULL;
+    for (int i = 0; i < COUNT; i++)
+        failures += one_thread(&starts[i]) != NULL;
     return failures ? fail("a thread computed other bits or counts") : 0;
 }
 
@@ -125,14 +131,14 @@ static int after_fork(const char *path)
     pid_t child = fork();
     if (child == 0) {
         sg_surrogate *again = NULL;
-        int           bad   = one_thread(NULL) != NULL || library_threads() || sg_surrogate_open(path, &again, NULL) != SG_OK;
+        int           bad   = one_thread(&starts[0]) != NULL || library_threads() || sg_surrogate_open(path, &again, NULL) != SG_OK;
         sg_surrogate_close(again);
         _exit(bad);
     }
     int status;
     if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status))
         return fail("the child of a fork failed");
-    return one_thread(NULL) ? fail("the parent of a fork failed") : 0;
+    return one_thread(&starts[0]) ? fail("the parent of a fork failed") : 0;
 }
 
 /* All calls, failures too, with both output streams turned into a file, which must stay empty. */
@@ -153,7 +159,7 @@ static int silence(const char *path)
     sg_guard_init(&guard);
     guard.policy = SG_GUARD_STOP;
     int kept     = sg_surrogate_open(cut, &none, &report) != SG_OK && sg_surrogate_open("/nowhere", &none, &report) != SG_OK &&
-               sg_surrogate_open("/", &none, NULL) != SG_OK && one_thread(NULL) == NULL && library_threads() == 0 &&
+               sg_surrogate_open("/", &none, NULL) != SG_OK && one_thread(&starts[0]) == NULL && library_threads() == 0 &&
                sg_surrogate_eval(surrogate, 1, NULL, 1, NULL, 1, NULL, &guard) != SG_OK;
     fflush(NULL);
     off_t size = lseek(file, 0, SEEK_END);
@@ -179,7 +185,7 @@ int main(int argc, char **argv)
     if (n_in > 8 || n_out > 8 || !workspace)
         return fail("the surrogate is too large for this program");
     fill();
-    if (evaluate(workspace, &guard, expected_out, expected_jvp, expected_vjp))
+    if (evaluate(0, N, workspace, &guard, expected_out, expected_jvp, expected_vjp))
         return fail("the surrogate could not be evaluated");
     free(workspace);
     int bad = !strcmp(argv[1], "threads")   ? threads()
