@@ -28,8 +28,7 @@
  * strides, the thread, or the instruction set (AVX2 with FMA, AVX-512). f32 and f64 calls of the same
  * surrogate differ in rounding.
  *
- * Compile with the folder simgraft.get_include() and link libsimgraft from simgraft.get_library_dir();
- * examples/c/ is complete.
+ * docs/hosts.md tells how to compile and link; examples/c, examples/cpp and examples/fortran are complete.
  */
 #ifndef SIMGRAFT_SURROGATE_H
 #define SIMGRAFT_SURROGATE_H
