@@ -81,6 +81,11 @@ def test_self_test_is_clean_under_sanitizers(tmp_path, kind, request):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_self_test_looks_at_finite_rows(surrogate):
+    source = interop.to_c(surrogate, name="unit")
+    assert "NAN" not in source.split("unit_test_in", 1)[1]
+
+
 def test_self_test_reports_a_changed_weight(tmp_path, surrogate):
     source = interop.to_c(surrogate, name="unit")
     first = re.search(r"unit_bias_1\[\d+\] = \{\n    ([-0-9.e]+f)", source)
