@@ -10,7 +10,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import Compiled, largest, random_inputs, randomised
+from interop_cases import Compiled, largest, random_inputs, randomised
 
 from simgraft import interop, nn
 

@@ -10,7 +10,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import largest, record
+from interop_cases import largest, record
 
 from simgraft import interop
 

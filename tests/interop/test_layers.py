@@ -7,7 +7,7 @@ that of a normalisation.
 
 import numpy as np
 import pytest
-from conftest import Compiled, largest, randomised, record
+from interop_cases import Compiled, largest, randomised, record
 
 from simgraft import _core, interop, nn
 from simgraft.interop import c99, onnx_export

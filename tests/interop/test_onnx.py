@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import largest, random_inputs, randomised, record
+from interop_cases import largest, random_inputs, randomised, record
 
 import simgraft as sg
 from simgraft import interop, nn

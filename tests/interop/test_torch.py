@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import largest, record
+from interop_cases import largest, record
 
 from simgraft import interop, nn
 

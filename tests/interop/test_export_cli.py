@@ -1,7 +1,7 @@
 """simgraft export: the command line mirrors the functions."""
 
 import pytest
-from conftest import Compiled
+from interop_cases import Compiled
 
 from simgraft import interop
 from simgraft.cli import main
