@@ -18,7 +18,7 @@ module chemistry
    integer, parameter        :: substeps    = 200
    real(c_double), parameter :: activation  = 8000           !! temperature [K]
    real(c_double), parameter :: prefactor   = 1.0e6_c_double !! [s-1]
-   real(c_double), parameter :: least       = 1.0e-12_c_double !! rate of nitric oxide in cold gas [s-1]
+   real(c_double), parameter :: least       = 1.0e-9_c_double !! rate of nitric oxide in cold gas [s-1]
 
 contains
 

@@ -36,8 +36,8 @@ def host(folder=None, ranks=1, threads=1, cells=256, steps=600):
 def main(out):
     data = kernel.sample(sg.sampling.sobol(kernel, seed=1), 40_000, seed=1)
     train, test = data.split(fractions=(0.8, 0.2), seed=2)
-    surrogate = sg.Surrogate(kernel, sg.nn.MLP([32, 32], activation="tanh"), guard="fallback")
-    surrogate.fit(train, seed=3, epochs=60, batch_size=512, optimizer=sg.nn.Adam(sg.nn.schedule.OneCycle(0.02)))
+    surrogate = sg.Surrogate(kernel, sg.nn.MLP([48, 48], activation="tanh"), guard="fallback")
+    surrogate.fit(train, seed=3, epochs=200, batch_size=256, optimizer=sg.nn.Adam(sg.nn.schedule.OneCycle(0.01)))
     surrogate.save(Path(out) / "burn.sg")
     trial = sg.Trial(surrogate, name="flame tube", gates=[sg.gate.relative_error("burning", p99=0.05),
                                                           sg.gate.host("temperature", rmse=5.0)])

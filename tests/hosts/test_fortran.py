@@ -248,6 +248,11 @@ def test_trial_drives_the_tube_and_shows_kernel_surrogate_baseline_and_floor(rec
     assert kernel[4:6] == [200, 51200] and kernel[3] > 0.8  # the kernel is nearly all of the host
 
 
+def test_recipe_of_the_tube_passes_its_own_gates(recipe, tmp_path):
+    assert recipe["main"](tmp_path) == 0
+    assert {p.name for p in tmp_path.iterdir()} >= {"burn.sg", "report.html", "report.json"}
+
+
 def test_tube_says_what_is_wrong_with_its_input(recipe, burn):
     with pytest.raises(RuntimeError, match="ended with status 1: (.|\n)*expected 'kernel', 'rounded'"):
         recipe["host"](**SMALL).run("nothing", "baseline")
