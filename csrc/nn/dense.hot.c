@@ -10,7 +10,7 @@
 #include "nn/dense_plan.h"
 #include "nn/lanes.h"
 
-#define SG_TILE_MOVED(context, row, column) moved(context, row, column)
+#define SG_TILE_MOVED(context, row, column, height) moved(context, row, column, height)
 #define SG_TILE_AT(place) ((size_t)0)
 #include "nn/tile.h"
 
@@ -35,13 +35,27 @@ typedef struct target {
     real       *y;    /* element (row, column) of the product at y[row * y_row + column] */
     ptrdiff_t   y_row;
     real        parameter;
-    size_t      pace; /* 65536 / n_k */
+    ptrdiff_t   later;    /* from a result to one that a tile of one of the next blocks will write to memory, in elements; or 0 */
+    const real *next;     /* rows of a to fetch meanwhile, without gaps; or any address */
+    ptrdiff_t   next_row; /* from one row of them to the next; 0 for any address */
+    size_t      pace;     /* 65536 / n_k */
 } target;
 
-SG_INLINE target moved(target t, size_t row, size_t column)
+/* The target at a tile. Fetches the lines of the output that a later tile will write: without, the stores of a tile come as a
+ * burst of misses that keeps the loads of the next tile waiting (4096 rows of 7-64-64-256: 0.79 instead of 0.91 of peak). */
+SG_INLINE target moved(target t, size_t row, size_t column, const int height)
 {
     t.bias += t.by_row ? row : column;
     t.y += (ptrdiff_t)row * t.y_row + (ptrdiff_t)column;
+    t.next += (ptrdiff_t)row * t.next_row;
+    if (t.later) {
+        const char *line = (const char *)(t.y + t.later);
+        for (int r = 0; r < height; r++, line += t.y_row * (ptrdiff_t)sizeof(real)) {
+            __builtin_prefetch(line, 1, 2);
+            if (SG_PANEL * sizeof(real) > 64)
+                __builtin_prefetch(line + 64, 1, 2);
+        }
+    }
     return t;
 }
 
@@ -56,25 +70,23 @@ SG_INLINE vr start_columns(const target *t, size_t row, size_t column, size_t n)
     return vr_set1(t->bias[row]);
 }
 
-/* Fetches the lines of the output that a tile of one of the next blocks will write, one row after the other while this
- * tile counts k down. Without, the stores of a tile come as a burst of misses that keeps the loads of the next tile
- * waiting (4096 rows of 7-64-64-256: 0.79 instead of 0.91 of peak). Nearer distances cost about as much as none. */
-SG_INLINE void fetch(const target *t, size_t row, size_t column, size_t k, size_t height)
+/* Fetches the next rows of a, for a first layer with wide rows (4096 rows of 375-64-18: 0.81 -> 0.93 of peak). What an address
+ * takes to compute must stay small: there are no registers left in a tile, and GCC keeps what has none in vectors, whose moves
+ * take turns with the multiply-adds. */
+SG_INLINE void fetch_rows(const target *t, size_t row, size_t column, size_t k, size_t height, size_t vectors)
 {
-    const char *y = (const char *)(t->y + (ptrdiff_t)(row + ((k * height * t->pace) >> 16)) * t->y_row + column);
-    __builtin_prefetch(y, 1, 2);
+    (void)row, (void)column, (void)vectors;
+    __builtin_prefetch(t->next + k * height, 0, 2);
+}
+
+/* With lanes along the batch the lines to be written lie in as many pages: one after the other while the tile counts k down. */
+SG_INLINE void fetch_columns(const target *t, size_t row, size_t column, size_t k, size_t height, size_t vectors)
+{
+    (void)row, (void)column, (void)vectors;
+    const char *line = (const char *)(t->y + (ptrdiff_t)((k * height * t->pace) >> 16) * t->y_row + 2 * SG_PANEL);
+    __builtin_prefetch(line, 1, 2);
     if (SG_PANEL * sizeof(real) > 64)
-        __builtin_prefetch(y + 64, 1, 2);
-}
-SG_INLINE void ahead_rows(const target *t, size_t row, size_t column, size_t k, size_t height, size_t vectors)
-{
-    (void)vectors;
-    fetch(t, row + ROWS_AT_ONCE, column, k, height);
-}
-SG_INLINE void ahead_columns(const target *t, size_t row, size_t column, size_t k, size_t height, size_t vectors)
-{
-    (void)vectors;
-    fetch(t, row, column + 2 * SG_PANEL, k, height);
+        __builtin_prefetch(line + 64, 1, 2);
 }
 
 /* Activations of a few instructions are applied in registers; the others in a pass over the block while it is in L1. */
@@ -86,8 +98,8 @@ SG_INLINE void ahead_columns(const target *t, size_t row, size_t column, size_t 
         sg_tile_store(t->y + (ptrdiff_t)row * t->y_row + column,                                \
                       vr_activate(SG_ACTIVATION_##kind, vr_set1(t->parameter), sum), n);        \
     }                                                                                           \
-    SG_TILE_PRODUCT_AHEAD(rows_##kind, target, start_rows, ahead_rows, end_##kind, SG_B_PACKED) \
-    SG_TILE_PRODUCT_AHEAD(columns_##kind, target, start_columns, ahead_columns, end_##kind, SG_B_PACKED)
+    SG_TILE_PRODUCT_AHEAD(rows_##kind, target, start_rows, fetch_rows, end_##kind, SG_B_PACKED) \
+    SG_TILE_PRODUCT_AHEAD(columns_##kind, target, start_columns, fetch_columns, end_##kind, SG_B_PACKED)
 FUSED_ACTIVATIONS(X)
 #undef X
 
@@ -147,9 +159,16 @@ static void (*const slope[SG_ACTIVATION_COUNT])(size_t, size_t, real, const real
 
 /* y[r * y_row + j] = layer(x[r * x_row + k * x_k]) */
 static void layer_rows(const sg_dense_step *s, size_t n_rows, const real *x, ptrdiff_t x_row, ptrdiff_t x_k, real *y,
-                       ptrdiff_t y_row)
+                       ptrdiff_t y_row, const real *next, ptrdiff_t later)
 {
     product *fused = rows_product[s->activation];
+    const target to = {.bias      = s->bias,
+                       .y         = y,
+                       .y_row     = y_row,
+                       .parameter = (real)s->parameter,
+                       .later     = later,
+                       .next      = next ? next : x,
+                       .next_row  = next ? (ptrdiff_t)s->n_in : 0};
     (fused ? fused : rows_linear)(&(sg_product){.n_rows  = n_rows,
                                                 .n_cols  = s->n_out,
                                                 .n_k     = s->n_in,
@@ -159,7 +178,7 @@ static void layer_rows(const sg_dense_step *s, size_t n_rows, const real *x, ptr
                                                 .b       = s->weight,
                                                 .b_k     = SG_PANEL,
                                                 .b_panel = (ptrdiff_t)(s->n_in * SG_PANEL)},
-                                  &(target){s->bias, 0, y, y_row, (real)s->parameter, 65536 / s->n_in});
+                                  &to);
     if (!fused)
         pass[s->activation](n_rows, s->n_out, (real)s->parameter, y, y, y_row);
 }
@@ -168,18 +187,24 @@ static void layer_rows(const sg_dense_step *s, size_t n_rows, const real *x, ptr
 static void layer_columns(const sg_dense_step *s, size_t n_rows, const real *x, real *y, ptrdiff_t y_j)
 {
     product *fused = columns_product[s->activation];
-    for (size_t j = 0; j < s->n_out; j += SG_PANEL)
-        (fused ? fused : columns_linear)(
-            &(sg_product){.n_rows  = s->n_out - j < SG_PANEL ? s->n_out - j : SG_PANEL,
-                          .n_cols  = n_rows,
-                          .n_k     = s->n_in,
-                          .a       = (const real *)s->weight + j * s->n_in,
-                          .a_row   = 1,
-                          .a_k     = SG_PANEL,
-                          .b       = x,
-                          .b_k     = SG_DENSE_BLOCK,
-                          .b_panel = SG_PANEL},
-            &(target){(const real *)s->bias + j, 1, y + (ptrdiff_t)j * y_j, y_j, (real)s->parameter, 65536 / s->n_in});
+    for (size_t j = 0; j < s->n_out; j += SG_PANEL) {
+        const target to = {.bias      = (const real *)s->bias + j,
+                           .by_row    = 1,
+                           .y         = y + (ptrdiff_t)j * y_j,
+                           .y_row     = y_j,
+                           .parameter = (real)s->parameter,
+                           .pace      = 65536 / s->n_in};
+        (fused ? fused : columns_linear)(&(sg_product){.n_rows  = s->n_out - j < SG_PANEL ? s->n_out - j : SG_PANEL,
+                                                       .n_cols  = n_rows,
+                                                       .n_k     = s->n_in,
+                                                       .a       = (const real *)s->weight + j * s->n_in,
+                                                       .a_row   = 1,
+                                                       .a_k     = SG_PANEL,
+                                                       .b       = x,
+                                                       .b_k     = SG_DENSE_BLOCK,
+                                                       .b_panel = SG_PANEL},
+                                         &to);
+    }
     if (!fused)
         pass[s->activation](s->n_out, n_rows, (real)s->parameter, y, y, y_j);
 }
@@ -203,9 +228,10 @@ static void copy(size_t n_i, size_t n_j, const real *from, ptrdiff_t from_i, ptr
 
 /* Few columns are read where they are, however far apart; more would cost a page table entry each in every tile. */
 #define MAX_SCATTERED_COLUMNS 16
+#define MIN_FETCHED_COLUMNS 128
 
 static void block_rows(const sg_dense_plan *plan, size_t first, size_t n_rows, const input_rows *in,
-                       const output_rows *out, int thread, real *work, real *other)
+                       const output_rows *out, int thread, int more, real *work, real *other)
 {
     const real *x     = in->data + (ptrdiff_t)first * in->row_stride;
     ptrdiff_t   x_row = in->row_stride, x_k = in->column_stride;
@@ -218,13 +244,19 @@ static void block_rows(const sg_dense_plan *plan, size_t first, size_t n_rows, c
         x = work, x_row = ld, x_k = 1;
     }
     const int straight = !out->store && (out->column_stride == 1 || plan->n_out == 1);
+    /* Wide rows one after the other: fetched while the block before them is computed. Narrow ones the processor fetches itself. */
+    const real *next = NULL;
+    if (more && x == in->data + (ptrdiff_t)first * in->row_stride && x_k == 1 && x_row == (ptrdiff_t)plan->n_in &&
+        plan->n_in >= MIN_FETCHED_COLUMNS && plan->n_layers > 1)
+        next = x + n_rows * plan->n_in;
     for (size_t i = 0; i < plan->n_layers; i++) {
         const sg_dense_step *s     = &plan->step[i];
         real                *y     = other;
         ptrdiff_t            y_row = (ptrdiff_t)sg_dense_ld(s->n_out, sizeof(real));
         if (i + 1 == plan->n_layers && straight)
             y = out->data + (ptrdiff_t)first * out->row_stride, y_row = out->row_stride;
-        layer_rows(s, n_rows, x, x_row, x_k, y, y_row);
+        layer_rows(s, n_rows, x, x_row, x_k, y, y_row, next, y != other && more ? (ptrdiff_t)ROWS_AT_ONCE * y_row : 0);
+        next  = NULL;
         other = work, work = y;
         x = y, x_row = y_row, x_k = 1;
     }
@@ -241,8 +273,9 @@ static void block_rows(const sg_dense_plan *plan, size_t first, size_t n_rows, c
 }
 
 static void block_columns(const sg_dense_plan *plan, size_t first, size_t n_rows, const input_rows *in,
-                          const output_rows *out, int thread, real *work, real *other)
+                          const output_rows *out, int thread, int more, real *work, real *other)
 {
+    (void)more;
     const size_t    ld = SG_DENSE_BLOCK, whole = (n_rows + VL - 1) / VL * VL;
     const ptrdiff_t step = (ptrdiff_t)ld;
     if (in->load)
@@ -280,7 +313,7 @@ static void eval(const sg_dense_plan *plan, size_t first, size_t n_rows, const v
     for (size_t left = n_rows; left;) {
         const int    columns = fortran && left >= SG_PANEL;
         const size_t most = columns ? SG_DENSE_BLOCK : ROWS_AT_ONCE, n = left < most ? left : most;
-        (columns ? block_columns : block_rows)(plan, first, n, input, output, thread, work, other);
+        (columns ? block_columns : block_rows)(plan, first, n, input, output, thread, left > n, work, other);
         first += n, left -= n;
     }
 }
@@ -342,7 +375,7 @@ static void layer_frame(const frame *f, const sg_dense_step *s, const real *x, r
     if (f->columns)
         layer_columns(s, f->whole, x, y, step_of(f, s->n_out));
     else
-        layer_rows(s, f->n_rows, x, step_of(f, s->n_in), 1, y, step_of(f, s->n_out));
+        layer_rows(s, f->n_rows, x, step_of(f, s->n_in), 1, y, step_of(f, s->n_out), NULL, 0);
 }
 
 /* The last layer of a derivative: straight to the caller where the layout allows it. */
@@ -352,7 +385,7 @@ static void last_layer_frame(const frame *f, const sg_dense_step *s, const real 
     if (!out->store && f->columns && out->row_stride == 1)
         layer_columns(s, f->n_rows, x, to, out->column_stride);
     else if (!out->store && !f->columns && out->column_stride == 1)
-        layer_rows(s, f->n_rows, x, step_of(f, s->n_in), 1, to, out->row_stride);
+        layer_rows(s, f->n_rows, x, step_of(f, s->n_in), 1, to, out->row_stride, NULL, 0);
     else
         layer_frame(f, s, x, y), store_frame(f, out, s->n_out, y, spare);
 }
