@@ -192,6 +192,22 @@ def test_gradients_are_the_transpose_of_the_convolution(
     assert along_p == pytest.approx((d_p * t_p).sum(), abs=1e-14 * np.abs(d_p * t_p).sum() + 1e-12)
 
 
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("shape, kernel, stride", [((9, 11, 2), 3, 1), ((9, 11, 17), 3, 1), ((7, 9, 3), 2, 2)])
+def test_gradients_of_a_field_used_twice_are_added(shape, kernel, stride, padding):
+    """With few channels and with many, whose gradients are made with lanes along the field and along channels."""
+    attributes = dict(units=5, kernel=kernel, stride=stride, padding=padding)
+    field, conv = ("input", (), {"shape": shape}), ("conv", (0,), attributes)
+    once, twice = _core.Graph([field, conv]), _core.Graph([field, conv, conv, ("concatenate", (1, 2), {})])
+    rng = np.random.default_rng(12)
+    p, x, d_y = (rng.normal(size=s) for s in ((2, once.n_parameters), (2, once.n_in), (2, 2, once.n_out)))
+    expected = sum(once.backward(p[i], x, d_y[i])[1] for i in range(2))
+    sides = [d.reshape(2, -1, 5) for d in d_y]
+    found = twice.backward(p.ravel(), x, np.concatenate(sides, -1).reshape(2, -1))[1]
+    # Two sums of at most 45 products of order one.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+
+
 @pytest.mark.parametrize("padding, stride", [("same", 1), ("valid", 1), ("valid", 2)])
 @pytest.mark.parametrize("rank", (1, 2, 3))
 def test_convolution_agrees_with_pytorch(rank, padding, stride):
