@@ -193,9 +193,11 @@ def test_gradients_are_the_transpose_of_the_convolution(
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize("shape, kernel, stride", [((9, 11, 2), 3, 1), ((9, 11, 17), 3, 1), ((7, 9, 3), 2, 2)])
+@pytest.mark.parametrize(
+    "shape, kernel, stride", [((9, 11, 2), 3, 1), ((9, 11, 17), 3, 1), ((7, 9, 3), 2, 2)]
+)
 def test_gradients_of_a_field_used_twice_are_added(shape, kernel, stride, padding):
-    """With few channels and with many, whose gradients are made with lanes along the field and along channels."""
+    """Few channels and many: their gradients are made with lanes along the field and along channels."""
     attributes = dict(units=5, kernel=kernel, stride=stride, padding=padding)
     field, conv = ("input", (), {"shape": shape}), ("conv", (0,), attributes)
     once, twice = _core.Graph([field, conv]), _core.Graph([field, conv, conv, ("concatenate", (1, 2), {})])
