@@ -43,11 +43,10 @@ typedef struct sg_product {
     ptrdiff_t   b_k;      /* SG_PANEL for packed panels */
 } sg_product;
 
-/* A file may define SG_TILE_MOVED(context, row, column, height), the context with its pointers moved to a tile of so many rows,
- * and SG_TILE_AT(place) as 0: then row and column are counted within the tile, and the addresses of its results need no
- * multiplications. */
+/* A file may define SG_TILE_MOVED(context, row, column), the context with its pointers moved to a tile, and SG_TILE_AT(place)
+ * as 0: then row and column are counted within the tile, and the addresses of its results need no multiplications. */
 #ifndef SG_TILE_MOVED
-#define SG_TILE_MOVED(context, row, column, height) (context)
+#define SG_TILE_MOVED(context, row, column) (context)
 #define SG_TILE_AT(place) (place)
 #endif
 
@@ -111,7 +110,7 @@ SG_INLINE const real *sg_tile_row(int r, const real *a_0, const real *a_4, const
     static __attribute__((noinline)) void name(const sg_product *p, const CONTEXT *context, size_t row, size_t column, \
                                                size_t lanes)                                                           \
     {                                                                                                                  \
-        const CONTEXT   c = SG_TILE_MOVED(*context, row, column, R);                                                   \
+        const CONTEXT   c = SG_TILE_MOVED(*context, row, column);                                                      \
         const ptrdiff_t a_row = p->a_row, a_k = p->a_k, b_k = p->b_k, b_panel = p->b_panel;                            \
         const ptrdiff_t step = a_row * (ptrdiff_t)sizeof(real), step_3 = 3 * step;                                     \
         const real     *a_0 = p->a + (ptrdiff_t)row * a_row, *a_4 = a_0, *a_8 = a_0;                                   \
