@@ -224,7 +224,7 @@ static void find_lifetimes(sg_plan *plan)
 static int is_needed(const interval *block) { return block->per_row || block->fixed; }
 
 /* Lowest offset at which a block overlaps no block that is alive at the same time. The list is short, so quadratic. */
-static void place(interval *all, int n, int block)
+static void place(interval *all, int block)
 {
     interval *b = &all[block];
     size_t    offset = 0;
@@ -239,8 +239,28 @@ static void place(interval *all, int n, int block)
             }
         }
     }
-    (void)n;
     b->offset = offset;
+}
+
+/* Sizes that add up to more than memory can address are refused before anything is allocated. */
+static sg_status place_all(sg_plan *plan, sg_error *error)
+{
+    const int    n    = 4 * plan->graph->n_nodes;
+    const size_t most = SIZE_MAX / 4 / (size_t)n, row = sg_size_mul(plan->chunk_rows, plan->real_bytes);
+    for (int i = 0; i < n; i++) {
+        interval *b = &plan->value[i];
+        if (!is_needed(b))
+            continue;
+        const size_t rows = sg_size_mul(b->per_row, row), fixed = sg_size_mul(b->fixed, plan->real_bytes);
+        if (rows > most || fixed > most)
+            return sg_fail(error, SG_ERR_MEMORY, "workspace", "chunks of %zu rows are too large for the address space",
+                           plan->chunk_rows);
+        b->bytes = sg_round_up(rows + fixed, SG_ALIGNMENT);
+        place(plan->value, i);
+        if (b->offset + b->bytes > plan->workspace_bytes)
+            plan->workspace_bytes = b->offset + b->bytes;
+    }
+    return SG_OK;
 }
 
 /* A chunk's values, gradients and saved blocks in about half of a 1 MiB L2, the rest being weights and their gradients. */
@@ -289,13 +309,10 @@ sg_status sg_plan_create(const sg_graph *graph, int bits, sg_plan_mode mode, siz
         plan->packed_bytes += sg_round_up(sg_size_mul(packed, plan->real_bytes), SG_ALIGNMENT);
     }
     find_lifetimes(plan);
-    for (int i = 0; i < 4 * graph->n_nodes; i++) {
-        interval *b = &plan->value[i];
-        b->bytes    = sg_round_up(sg_size_mul(b->per_row, plan->chunk_rows * plan->real_bytes) + b->fixed * plan->real_bytes, SG_ALIGNMENT);
-        if (is_needed(b))
-            place(plan->value, 4 * graph->n_nodes, i);
-        if (is_needed(b) && b->offset + b->bytes > plan->workspace_bytes)
-            plan->workspace_bytes = b->offset + b->bytes;
+    status = place_all(plan, error);
+    if (status != SG_OK) {
+        sg_plan_free(plan);
+        return status;
     }
     *result = plan;
     return SG_OK;

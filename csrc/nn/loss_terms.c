@@ -29,7 +29,7 @@ static size_t common_multiple(size_t a, size_t b)
         x           = y;
         y           = rest;
     }
-    return a / x * b;
+    return sg_size_mul(a / x, b);
 }
 
 static sg_status resolve(sg_loss_terms *t, sg_error *error)

@@ -538,3 +538,13 @@ def test_resumed_training_with_composed_losses_ends_with_the_same_bits(tmp_path,
         other = nn.Terms([nn.Term(nn.GaussianNLL([1.0, 2.5]), (0, 4)), loss.terms[1]])
     with pytest.raises(ValueError, match="another (loss|function)"):
         run(6, tmp_path / "run.ckpt", other)
+
+
+def test_groups_of_rows_beyond_the_address_space_are_refused():
+    """Terms that compare groups of 4096, 4095, 4093, 4091 and 4079 rows have 1.1e18 rows in common, whose bytes do
+    not fit into 64 bits; with two groups more neither does their number."""
+    graph = _core.Graph([("input", (), {"shape": 4}), ("dense", (0,), {"units": 4})])
+    for groups in ((4096, 4095, 4093, 4091, 4079), (4096, 4095, 4093, 4091, 4079, 4073, 4057)):
+        terms = [("hybrid", {"group": g}, None, 0, 4, 0, 4, 1.0) for g in groups]
+        with pytest.raises(MemoryError, match="workspace"):
+            _core.Trainer(graph, np.zeros(20), terms, ("sgd", {}), num_threads=1, n_target=4)
