@@ -316,7 +316,7 @@ static sg_status read_nodes(const sg_container *file, network *net, sg_error *er
     return SG_OK;
 }
 
-/* Elements of all values of a row, a bound of the workspace that a damaged or malicious file could ask for. */
+/* Elements of all values of a row and of scratch, a bound of the workspace that a damaged or malicious file could ask for. */
 #define MAX_ROW_ELEMENTS ((size_t)1 << 28)
 
 /* Parameters of the nodes, held against what the operators of this version have. */
@@ -333,9 +333,12 @@ static sg_status read_parameters(sg_surrogate *s, const sg_container *file, cons
             return sg_fail(error, SG_ERR_FORMAT, "network/n_parameters", "node %zu (%s) has %lld parameters in %s, expected %zu", i,
                            site->op->name, (long long)((const int64_t *)sizes_data)[i], sg_container_path(file),
                            site->parameter_size);
-        elements += site->out_size + site->saved_per_row + site->scratch_per_row;
-        if (elements > MAX_ROW_ELEMENTS)
-            return bad_entry(file, "network/op", "the values of one row are too large", error);
+        const size_t parts[] = {site->out_size, site->saved_per_row, site->scratch_per_row, site->scratch_fixed};
+        for (int k = 0; k < 4; k++) {
+            if (parts[k] > MAX_ROW_ELEMENTS - elements)
+                return bad_entry(file, "network/op", "the values of one row are too large", error);
+            elements += parts[k];
+        }
     }
     SG_TRY(sg_container_get(file, "network/parameters", network_type(s), 1, total, &data, error));
     SG_TRY(sg_alloc_array(&net->parameters, total[0], (size_t)s->bits / 8, "network", error));

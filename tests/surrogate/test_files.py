@@ -236,3 +236,15 @@ def test_a_failed_save_keeps_the_old_file_and_leaves_nothing(path, surrogate, tm
     with pytest.raises(OSError, match="taken.sg"):
         surrogate.save(tmp_path / "taken.sg")
     assert path.read_bytes() == before and sorted(os.listdir(tmp_path)) == ["rates.sg", "taken.sg"]
+
+
+def test_a_graph_that_wants_gigabytes_of_scratch_is_refused():
+    """64 numbers as a field, and taps 4096 apart: the gradient of the padded field has 64 x 4097 x 4097 = 2^30
+    elements, which no count of parameters or outputs shows."""
+    conv = {"units": 1, "kernel": (1, 2, 2), "dilation": (1, 4096, 4096), "padding": "replicate"}
+    nodes = [("input", (), {"shape": 64}), ("reshape", (0,), {"shape": (64, 1, 1, 1)}), ("conv", (1,), conv)]
+    network = sg.nn.Network([*nodes, ("reshape", (2,), {"shape": 64})], np.ones(5, np.float32))
+    column = {"x": sg.Var("1", -1, 1, shape=64)}
+    kernel = sg.Kernel(None, inputs=column, outputs={"y": sg.Var("1", shape=64)}, name="wide")
+    with pytest.raises(sg.FileFormatError, match="the values of one row are too large"):
+        sg.Surrogate.from_network(kernel, network)
