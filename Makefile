@@ -12,7 +12,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # The code the extension is built from; the Python side is installed editable and needs no rebuild.
-SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc -name '*.[ch]')
+SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc cmake -name '*.[ch]' -o -name '*.cmake' -o -name '*.in')
 
 .PHONY: demo test test-slow bench setup setup-hosts check-asan check-tsan check-valgrind clean
 .DELETE_ON_ERROR:
@@ -30,8 +30,8 @@ test-slow: setup $(VENV)/.tables
 
 bench: setup $(VENV)/.tables $(VENV)/.bench
 	mkdir -p $(OUT)
-	$(BIN)/python -m benchmarks engine --json $(OUT)/bench-engine.json
-	$(BIN)/python -m benchmarks radiation --json $(OUT)/bench-radiation.json
+	failed=0; for name in engine radiation; do \
+	    $(BIN)/python -m benchmarks $$name --json $(OUT)/bench-$$name.json || failed=1; done; exit $$failed
 
 setup: $(VENV)/.installed
 
