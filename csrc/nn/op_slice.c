@@ -2,7 +2,7 @@
 #include "nn/op_entry.h"
 
 static const sg_attribute slice_attributes[] = {
-    {"start", SG_ATTRIBUTE_INT, SG_OP_ONE(0), 0, SG_OP_MAX_SIZE, NULL, "first channel"},
+    {"start", SG_ATTRIBUTE_INT, SG_OP_REQUIRED, 0, SG_OP_MAX_SIZE, NULL, "first channel"},
     {"stop", SG_ATTRIBUTE_INT, SG_OP_REQUIRED, 1, SG_OP_MAX_SIZE, NULL, "one past the last channel"},
 };
 
@@ -16,6 +16,15 @@ static sg_status slice_rule(sg_op_site *site, sg_error *error)
     return SG_OK;
 }
 
+static void slice_example(sg_op_draw *draw, sg_op_site *site)
+{
+    const size_t n = sg_op_draw_size(draw), start = sg_op_draw_integer(draw, 0, n - 1),
+                 stop = sg_op_draw_integer(draw, start + 1, n);
+    sg_op_set_input(site, 0, (sg_shape){2, {sg_op_draw_integer(draw, 1, 3), n}});
+    site->attribute[0] = (sg_attribute_value){1, {(double)start}};
+    site->attribute[1] = (sg_attribute_value){1, {(double)stop}};
+}
+
 const sg_op sg_op_entry_slice = {
     .name          = "slice",
     .doc           = "Channels start .. stop-1 (last dimension).",
@@ -26,4 +35,5 @@ const sg_op sg_op_entry_slice = {
     .tolerance_f64 = 1e-6,
     .tolerance_f32 = 1e-3,
     .rule          = slice_rule,
+    .example       = slice_example,
 };

@@ -316,6 +316,12 @@ def test_a_graph_that_makes_no_sense_is_refused_and_names_the_node(nodes, messag
         _core.Graph(nodes)
 
 
+@pytest.mark.parametrize("name", OPS)
+def test_required_attributes_come_first_so_that_constructors_take_them_in_table_order(name):
+    required = [a["default"] is None and a["type"] != "float" for a in OPS[name]["attributes"]]
+    assert required == sorted(required, reverse=True)
+
+
 def test_arrays_that_do_not_fit_are_refused():
     graph = _core.Graph([("input", (), {"shape": 3}), ("dense", (0,), {"units": 2})])
     p, x = np.zeros(8, np.float32), np.zeros((5, 3), np.float32)

@@ -1,7 +1,10 @@
 """Layers as functions of symbolic values. The classes are made from the operator table of the C core."""
 
 import functools
+import inspect
 import math
+
+import numpy as np
 
 from simgraft import _core
 
@@ -24,8 +27,7 @@ class Value:
     @functools.cached_property
     def shape(self):
         if self.op == "input":
-            given = self.attributes["shape"]
-            return tuple(given) if isinstance(given, (tuple, list)) else (given,)
+            return self.attributes["shape"]
         inputs = [("input", (), {"shape": value.shape}) for value in self.inputs]
         return _core.Graph([*inputs, (self.op, tuple(range(len(inputs))), self.attributes)]).nodes()[-1]["shape"]
 
@@ -54,13 +56,23 @@ def Input(shape):
     >>> nn.Network.from_graph(x, y, seed=1).n_parameters
     44
     """
-    return Value("input", (), {"shape": shape})
+    given = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in given):
+        raise TypeError(f"shape: expected an integer or a tuple of integers, got {shape!r}")
+    return Value("input", (), {"shape": _core.Graph([("input", (), {"shape": given}), ("activation", (0,), {})]).nodes()[0]["shape"]})
 
 
 def values_of(inputs, output):
-    """Values in an order in which inputs come first and the output is the last, and the numbers of the inputs of each."""
+    """Values in an order in which inputs come first and the output is the last, and the numbers of the
+    inputs of each."""
     number, values = {}, []
+    if not isinstance(output, Value):
+        raise TypeError(f"output: expected a value made by a layer, got {type(output).__name__}")
     for value in inputs:
+        if not isinstance(value, Value) or value.op != "input":
+            raise TypeError(f"inputs: expected values made by nn.Input, got {value!r}")
+        if id(value) in number:
+            raise ValueError("inputs: the same Input is in the list twice")
         number[id(value)] = len(values)
         values.append((value, ()))
     stack = [(output, False)]
@@ -76,6 +88,10 @@ def values_of(inputs, output):
             raise ValueError("inputs: the output depends on an Input that is not in the list")
         stack.append((value, True))
         stack.extend((v, False) for v in reversed(value.inputs))
+    used = {i for _, numbers in values for i in numbers}
+    for i in range(len(inputs)):
+        if i not in used:
+            raise ValueError(f"inputs: the output does not depend on inputs[{i}]")
     return values
 
 
@@ -85,11 +101,18 @@ class Layer:
     _op = None
 
     def _check(self, values):
+        title, least, most = type(self).__name__, _TABLE[self._op]["min_inputs"], _TABLE[self._op]["max_inputs"]
         for value in values:
             if not isinstance(value, Value):
-                raise TypeError(f"{type(self).__name__}: expected values made by nn.Input or layers, got {type(value).__name__}")
+                raise TypeError(
+                    f"{title}: expected values made by nn.Input or layers, got {type(value).__name__}"
+                )
+        if not least <= len(values) <= most:
+            expected = f"{least}" if least == most else f"{least} to {most}"
+            raise TypeError(f"{title}: expected {expected} value{'s' * (most > 1)}, got {len(values)}")
 
     def __call__(self, *values):
+        """The layer's result for one or more values, as a new value."""
         self._check(values)
         return Value(self._op, values, {k: v for k, v in vars(self).items() if v is not None})
 
@@ -128,32 +151,44 @@ def _example(entry, title, required):
     return "\n".join(["Examples", "--------", ">>> from simgraft import nn", *lines, ""])
 
 
+def _is_required(attribute):
+    return attribute["default"] is None and attribute["type"] != "float"
+
+
 def _layer_class(entry):
-    """A class whose constructor takes the attributes of the operator, required ones first."""
-    attributes = sorted(entry["attributes"], key=lambda a: a["default"] is not None or a["type"] == "float")
-    names = [a["name"] for a in attributes]
-    defaults = {a["name"]: a["default"] for a in attributes}
-    required = {a["name"] for a in attributes if a["default"] is None and a["type"] != "float"}
-    title = _title(entry["name"])
+    """A class whose constructor takes the attributes of the operator in the order of the table, where required
+    ones come first."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = inspect.Signature(
+        [
+            inspect.Parameter(a["name"], kind, **({} if _is_required(a) else {"default": a["default"]}))
+            for a in entry["attributes"]
+        ]
+    )
+    title, names = _title(entry["name"]), list(signature.parameters)
 
     def __init__(self, *args, **kwargs):
         if len(args) > len(names):
-            raise TypeError(f"{title}: expected at most {len(names)} arguments ({', '.join(names)}), got {len(args)}")
+            takes = f" ({', '.join(names)})" if names else ""
+            raise TypeError(f"{title}: expected at most {len(names)} arguments{takes}, got {len(args)}")
         given = dict(zip(names, args))
         for key, value in kwargs.items():
-            if key not in names or key in given:
+            if key in given:
+                raise TypeError(f"{title}: argument '{key}' is given twice")
+            if key not in names:
                 raise TypeError(f"{title}: unexpected argument '{key}'; it takes {', '.join(names) or 'none'}")
             given[key] = value
-        for key in names:
-            if key in required and key not in given:
+        for key, parameter in signature.parameters.items():
+            if key not in given and parameter.default is parameter.empty:
                 raise TypeError(f"{title}: missing argument '{key}'")
-            setattr(self, key, given.get(key, defaults[key]))
+            setattr(self, key, given.get(key, parameter.default))
 
     text = entry["doc"]
-    if attributes:
-        text += "\n\nParameters\n----------\n" + "\n".join(_describe(a) for a in attributes)
-    text += "\n\n" + _example(entry, title, sorted(required))
-    return type(title, (Layer,), {"__init__": __init__, "__doc__": text, "_op": entry["name"], "__module__": "simgraft.nn"})
+    if names:
+        text += "\n\nParameters\n----------\n" + "\n".join(map(_describe, entry["attributes"]))
+    text += "\n\n" + _example(entry, title, [a["name"] for a in entry["attributes"] if _is_required(a)])
+    body = {"__init__": __init__, "__doc__": text, "__signature__": signature, "_op": entry["name"]}
+    return type(title, (Layer,), {**body, "__module__": "simgraft.nn"})
 
 
 LAYERS = {cls.__name__: cls for cls in (_layer_class(e) for name, e in _TABLE.items() if name != "input")}

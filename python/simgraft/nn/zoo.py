@@ -25,7 +25,7 @@ def _layer(name, *arguments, **attributes):
 
 
 def _columns(value, start, stop):
-    return LAYERS["Slice"](start=start, stop=stop)(value)
+    return LAYERS["Slice"](start, stop)(value)
 
 
 def _dense(value, units, activation):
