@@ -284,12 +284,14 @@ static int is_plain_pair(PyObject *x, PyObject *y, int type, size_t n_x, size_t 
     return is_plain(x, type, n_x) && is_plain(y, type, n_y) && PyArray_DIM((PyArrayObject *)x, 0) == PyArray_DIM((PyArrayObject *)y, 0);
 }
 
-/* Arguments x, d (derivatives only), out and num_threads, positional or by name. */
-static int read_arguments(const char *method, int derivative, PyObject *const *args, Py_ssize_t n_args, PyObject *names,
+/* Arguments x, d_x or d_y (derivatives only), out and num_threads, positional or by name. */
+static int read_arguments(const char *method, sg_net_task task, PyObject *const *args, Py_ssize_t n_args, PyObject *names,
                           PyObject **given)
 {
-    static const char *const known[2][4] = {{"x", "out", "num_threads", NULL}, {"x", "d", "out", "num_threads"}};
-    const int                n_known     = derivative ? 4 : 3;
+    const int                derivative = task != SG_NET_EVAL, n_known = derivative ? 4 : 3;
+    static const char *const all[3][4]  = {
+        {"x", "out", "num_threads", NULL}, {"x", "d_x", "out", "num_threads"}, {"x", "d_y", "out", "num_threads"}};
+    const char *const *known = all[!derivative ? 0 : task == SG_NET_VJP ? 2 : 1];
     Py_ssize_t               n_names     = names ? PyTuple_GET_SIZE(names) : 0;
     if (n_args > n_known) {
         PyErr_Format(PyExc_TypeError, "%s takes at most %d arguments, got %zd", method, n_known, n_args);
@@ -300,7 +302,7 @@ static int read_arguments(const char *method, int derivative, PyObject *const *a
     for (Py_ssize_t i = 0; i < n_names; i++) {
         PyObject *name = PyTuple_GET_ITEM(names, i);
         int       k    = 0;
-        while (k < n_known && PyUnicode_CompareWithASCIIString(name, known[derivative][k]) != 0)
+        while (k < n_known && PyUnicode_CompareWithASCIIString(name, known[k]) != 0)
             k++;
         if (k == n_known || given[k]) {
             PyErr_Format(PyExc_TypeError, k == n_known ? "%s has no argument %R" : "%s got argument %R twice", method, name);
@@ -310,7 +312,7 @@ static int read_arguments(const char *method, int derivative, PyObject *const *a
     }
     for (int k = 0; k <= derivative; k++)
         if (!given[k]) {
-            PyErr_Format(PyExc_TypeError, "%s misses argument %s", method, known[derivative][k]);
+            PyErr_Format(PyExc_TypeError, "%s misses argument %s", method, known[k]);
             return -1;
         }
     return 0;
@@ -334,7 +336,7 @@ static PyObject *run_task(net_object *self, const char *method, sg_net_task task
     const int derivative = task != SG_NET_EVAL;
     PyObject *given[4]   = {NULL, NULL, NULL, NULL};
     long      num_threads;
-    if (read_arguments(method, derivative, args, n_args, names, given) || read_threads(given[2 + derivative], &num_threads))
+    if (read_arguments(method, task, args, n_args, names, given) || read_threads(given[2 + derivative], &num_threads))
         return NULL;
     if (derivative && !sg_net_has_derivatives(self->net))
         return PyErr_Format(PyExc_ValueError, "%s: this net was made with derivatives=False", method);
@@ -356,9 +358,10 @@ static PyObject *run_task(net_object *self, const char *method, sg_net_task task
         sg_dims dims = {0};
         sg_dim_set(&dims, "n_in", (npy_intp)n_in);
         sg_dim_set(&dims, "n_out", (npy_intp)n_out);
+        const char *d_name = task == SG_NET_VJP ? "d_y" : "d_x";
         const char *d_shape = task == SG_NET_VJP ? "n n_out" : "n n_in", *y_shape = task == SG_NET_VJP ? "n n_in" : "n n_out";
         x = sg_array_in(&dims, x_given, "x", type, "n n_in", SG_STRIDED);
-        if (x && (!derivative || (d = sg_array_in(&dims, d_given, "d", type, d_shape, SG_STRIDED))))
+        if (x && (!derivative || (d = sg_array_in(&dims, d_given, d_name, type, d_shape, SG_STRIDED))))
             y = sg_array_out(&dims, out_given, "out", type, y_shape, SG_STRIDED);
     }
     if (!y || (out_given && (sg_array_separate(x, "x", y, "out") || (d && sg_array_separate(d, "d", y, "out")))))
@@ -454,17 +457,17 @@ static PyMethodDef net_methods[] = {
      "out : (n, n_out) array of the net's dtype, optional\n    Any strides; must not share memory with x. A new "
      "C-ordered array by default.\n" THREADS_DOC},
     {"jvp", SG_METHOD(net_jvp), METH_FASTCALL | METH_KEYWORDS,
-     "jvp(x, d, out=None, num_threads=1) -> out\n\n"
-     "Derivative of the outputs at x along the direction d of the inputs.\n\n"
+     "jvp(x, d_x, out=None, num_threads=1) -> out\n\n"
+     "Derivative of the outputs at x along the direction d_x of the inputs.\n\n"
      "Parameters\n----------\n"
-     "x, d : (n, n_in) arrays of the net's dtype\n    Any strides.\n"
+     "x, d_x : (n, n_in) arrays of the net's dtype\n    Any strides.\n"
      "out : (n, n_out) array, optional\n    As in eval.\n" THREADS_DOC},
     {"vjp", SG_METHOD(net_vjp), METH_FASTCALL | METH_KEYWORDS,
-     "vjp(x, d, out=None, num_threads=1) -> out\n\n"
-     "Gradient with respect to the inputs at x, from the gradient d with respect to the outputs.\n\n"
+     "vjp(x, d_y, out=None, num_threads=1) -> out\n\n"
+     "Gradient with respect to the inputs at x, from the gradient d_y with respect to the outputs.\n\n"
      "Parameters\n----------\n"
      "x : (n, n_in) array of the net's dtype\n    Any strides.\n"
-     "d : (n, n_out) array\n    Any strides.\n"
+     "d_y : (n, n_out) array\n    Any strides.\n"
      "out : (n, n_in) array, optional\n    As in eval.\n" THREADS_DOC},
     {NULL, NULL, 0, NULL},
 };

@@ -284,7 +284,7 @@ static PyObject *run_task(PyObject *object, const char *method, sg_net_task task
                   *counts = NULL;
     PyObject *result    = NULL;
     char     *workspace = NULL;
-    if (!in || (derivative && !(d = sg_array_in(&dims, argument[1], "d", type, wide[adjoint], SG_STRIDED))) ||
+    if (!in || (derivative && !(d = sg_array_in(&dims, argument[1], adjoint ? "d_y" : "d_x", type, wide[adjoint], SG_STRIDED))) ||
         !(out = sg_array_out(&dims, rest[0], "out", type, wide[!adjoint], SG_STRIDED)) || sg_array_separate(in, "x", out, "out") ||
         (d && sg_array_separate(d, "d", out, "out")))
         goto done;

@@ -13,7 +13,8 @@ static sg_status permute_rule(sg_op_site *site, sg_error *error)
     for (int i = 0; i < axes->n; i++)
         seen |= 1u << (int)axes->v[i];
     if (axes->n != site->in[0].rank || seen != (1u << site->in[0].rank) - 1)
-        return sg_fail(error, SG_ERR_VALUE, "axes", "expected each of 0 to %d once", site->in[0].rank - 1);
+        return sg_fail(error, SG_ERR_VALUE, "axes", "expected %d numbers, each of 0 to %d once, got %d or one twice",
+                       site->in[0].rank, site->in[0].rank - 1, axes->n);
     site->out.rank = axes->n;
     for (int i = 0; i < axes->n; i++)
         site->out.dim[i] = site->in[0].dim[(int)axes->v[i]];

@@ -176,7 +176,7 @@ sg_status sg_attribute_check(const sg_attribute *attribute, sg_attribute_value *
     for (int i = 0; i < value->n; i++) {
         double v = value->v[i];
         if (!(v >= low && v <= high) || (attribute->type != SG_ATTRIBUTE_REAL && v != floor(v)))
-            return sg_fail(error, SG_ERR_VALUE, attribute->name, "expected %s in [%g, %g], got %g",
+            return sg_fail(error, SG_ERR_VALUE, attribute->name, "expected %s in [%.10g, %.10g], got %.10g",
                            attribute->type == SG_ATTRIBUTE_REAL ? "a number" : "an integer", low, high, v);
     }
     if (attribute->type != SG_ATTRIBUTE_INTS && value->n != 1)

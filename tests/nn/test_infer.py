@@ -129,7 +129,7 @@ def test_a_net_without_derivatives_refuses_them():
         net.jvp(x, d_x)
 
 
-@pytest.mark.parametrize("d, words", [(np.zeros((4, 6)), "d: expected shape"), (np.zeros((3, 7)), "d: expected shape")])
+@pytest.mark.parametrize("d, words", [(np.zeros((4, 6)), "d_x: expected shape"), (np.zeros((3, 7)), "d_x: expected shape")])
 def test_a_direction_of_another_shape_is_refused(d, words):
     with pytest.raises(ValueError, match=words):
         build("tanh").net().jvp(np.zeros((4, 7)), d)

@@ -462,7 +462,7 @@ def test_data_that_do_not_fit_are_refused_by_name(arrays, error, message):
     ({"batch_size": 0}, "batch_size: expected an integer >= 1"),
     ({"seed": -1}, "seed: expected an integer"),
     ({"optimizer": nn.Adam(-1.0)}, "rate: expected a number >= 0 or a schedule"),
-    ({"optimizer": nn.Adam(beta1=1.5)}, r"beta1: expected a number in \[0, 1\], got 1.5"),
+    ({"optimizer": nn.Adam(beta1=1.5)}, r"beta1: expected a number in \[0, 0.9999999\], got 1.5"),
     ({"optimizer": nn.Adam(ema=1.0)}, r"ema: expected a decay in \[0, 1\), got 1"),
     ({"optimizer": nn.Adam(clip_norm=-1.0)}, "clip_norm: expected 0"),
     ({"loss": nn.Huber(-1.0)}, "delta: expected a number"),

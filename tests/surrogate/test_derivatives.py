@@ -151,9 +151,9 @@ def test_the_guard_counts_stops_and_warns_as_in_evaluate():
 
 def test_arguments_that_do_not_fit_are_named():
     surrogate, x = mixed(MODELS["chain"], "float32"), rows(4)
-    with pytest.raises(ValueError, match="d: expected shape"):
+    with pytest.raises(ValueError, match="d_x: expected shape"):
         surrogate.jvp(x, np.zeros((4, 5)))
-    with pytest.raises(TypeError, match="d: expected float64"):
+    with pytest.raises(TypeError, match="d_y: expected float64"):
         surrogate.vjp(x, np.zeros((4, 5), np.float32))
 
 

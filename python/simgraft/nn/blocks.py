@@ -9,13 +9,22 @@ from simgraft.nn.layers import LAYERS, Layer, Value
 __all__ = ["Bound", "Conserve", "MixtureHead", "MultiheadPool", "SelfAttention"]
 
 
+def _numbers(values, argument):
+    """Finite float64 array."""
+    try:
+        values = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{argument}: expected numbers, got {values!r}") from None
+    if not np.isfinite(values).all():
+        raise ValueError(f"{argument}: expected finite numbers, got {values}")
+    return values
+
+
 def _vector(values, n, argument):
     """Finite float64 (n,) array from numbers or one number for all."""
-    values = np.asarray(values, np.float64)
+    values = _numbers(values, argument)
     if values.shape not in ((), (n,)):
         raise ValueError(f"{argument}: expected one number or shape ({n},), got {values.shape}")
-    if not np.isfinite(values).all():
-        raise ValueError(f"{argument}: expected finite numbers")
     return np.broadcast_to(values, (n,))
 
 
@@ -112,13 +121,24 @@ class Conserve(Layer):
         self.inputs = inputs
 
     def _coefficients(self, argument, n, n_constraints=None):
-        matrix = np.asarray(getattr(self, argument), np.float64)
+        matrix = _numbers(getattr(self, argument), argument)
         expected = "constraints" if n_constraints is None else n_constraints
         if matrix.ndim != 2 or matrix.shape[1] != n or n_constraints not in (None, len(matrix)):
             raise ValueError(f"{argument}: expected shape ({expected}, {n}), got {matrix.shape}")
         return matrix
 
+    def _map(self, argument, n):
+        """Shift and scale of n channels."""
+        given = getattr(self, argument)
+        if not isinstance(given, (tuple, list)) or len(given) != 2:
+            raise TypeError(f"{argument}: expected (shift, scale), got {given!r}")
+        shift, scale = (_vector(v, n, argument) for v in given)
+        if not scale.all():
+            raise ValueError(f"{argument}: expected a scale that is not 0")
+        return shift, scale
+
     def __call__(self, y, z=None):
+        """The constrained values, for values ``y`` and, with ``right``, ``z``."""
         if (z is None) != (self.right is None):
             raise ValueError(
                 "right: expected coefficients of the second value, and a second value, or neither"
@@ -127,13 +147,13 @@ class Conserve(Layer):
         self._check(values)
         n = y.shape[-1]
         matrix = self._coefficients("matrix", n)
-        shift, scale = (_vector(v, n, "outputs") for v in self.outputs)
+        shift, scale = self._map("outputs", n)
         constant = _vector(self.constant, len(matrix), "constant") - matrix @ shift
         constants = {"matrix": matrix * scale}
         if z is not None:
             n_right = z.shape[-1]
             right = self._coefficients("right", n_right, len(matrix))
-            shift_z, scale_z = (_vector(v, n_right, "inputs") for v in self.inputs)
+            shift_z, scale_z = self._map("inputs", n_right)
             constant = constant + right @ shift_z
             constants["right"] = right * scale_z
         constants["constant"] = constant

@@ -14,6 +14,19 @@ from simgraft import _core
 from simgraft.nn._params import Params
 
 
+def _weights(weights, argument, dtype):
+    """Weights >= 0 as an array, or None."""
+    if weights is None:
+        return None
+    try:
+        weights = np.ascontiguousarray(weights, dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"{argument}: expected numbers, got {weights!r}") from None
+    if not (weights >= 0).all():
+        raise ValueError(f"{argument}: expected numbers >= 0, got {weights}")
+    return weights
+
+
 class _Loss(Params):
     _name = None
     _attributes = ()
@@ -24,7 +37,7 @@ class _Loss(Params):
         return self._name, {name: getattr(self, name) for name in self._attributes}
 
     def _column_weight(self, dtype):
-        return None if self.column_weight is None else np.ascontiguousarray(self.column_weight, dtype)
+        return _weights(self.column_weight, "column_weight", dtype)
 
     def _n_target(self, n_out):
         """Columns of target that naturally go with n_out columns of prediction."""
@@ -255,7 +268,7 @@ class CrossEntropy(_Loss):
         self.classes = classes
 
     def _column_weight(self, dtype):
-        return None if self.class_weight is None else np.ascontiguousarray(self.class_weight, dtype)
+        return _weights(self.class_weight, "class_weight", dtype)
 
 
 class GaussianNLL(_Loss):
@@ -611,11 +624,17 @@ class Custom(Params):
 
     def evaluate(self, prediction, target, x, weight):
         """Value and gradient of the function, checked."""
-        value, d_prediction = self.function(prediction, target, x, weight)
-        d_prediction = np.asarray(d_prediction)
+        result = self.function(prediction, target, x, weight)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(f"function: expected it to return (value, d_prediction), got {type(result).__name__}")
+        value, d_prediction = result[0], np.asarray(result[1])
         if d_prediction.shape != prediction.shape or d_prediction.dtype != prediction.dtype:
             raise ValueError(
                 f"function: expected d_prediction as {prediction.dtype} {prediction.shape}, "
                 f"got {d_prediction.dtype} {d_prediction.shape}"
             )
+        bad = ~np.isfinite(d_prediction)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise _core.NotFiniteError(f"function: d_prediction[{row}, {column}] is {d_prediction[row, column]}")
         return float(value), np.ascontiguousarray(d_prediction)

@@ -13,7 +13,10 @@ _KINKED = {"relu", "leaky_relu", "elu", "swish", "gelu", "softplus"}
 
 
 def _real(dtype):
-    dtype = np.dtype(dtype)
+    try:
+        dtype = np.dtype(dtype)
+    except TypeError:
+        raise ValueError(f"dtype: expected float32 or float64, got {dtype!r}") from None
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"dtype: expected float32 or float64, got {dtype}")
     return dtype
@@ -112,6 +115,9 @@ class Network:
     @classmethod
     def from_spec(cls, spec, parameters):
         """Network from :attr:`spec` and a parameter vector of the same dtype."""
+        missing = [key for key in ("dtype", "nodes") if key not in spec]
+        if missing:
+            raise ValueError(f"spec: expected 'dtype' and 'nodes' as in Network.spec, {missing[0]!r} is missing")
         parameters = np.asarray(parameters)
         if parameters.dtype != spec["dtype"]:
             raise TypeError(f"parameters: expected {spec['dtype']}, got {parameters.dtype}")
@@ -302,6 +308,8 @@ class MLP(Params):
         -------
         Network
         """
+        if isinstance(self.hidden, (str, bytes)) or not np.iterable(self.hidden):
+            raise TypeError(f"hidden: expected a list of integers such as [64, 64], got {self.hidden!r}")
         value = x = Input(n_in)
         for units in self.hidden:
             value = LAYERS["Dense"](units, self.activation)(value)

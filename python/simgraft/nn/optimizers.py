@@ -206,6 +206,10 @@ class LBFGS(_Optimizer):
 
     def check(self, network, data):
         """What a full-batch optimiser needs."""
+        for name in ("iterations", "memory"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise ValueError(f"{name}: expected an integer >= 1, got {value!r}")
         random = {entry["name"] for entry in _core.nn_ops() if entry["random"]}
         for node in network._graph.nodes():
             if node["op"] in random or "statistic" in node["kinds"]:

@@ -246,8 +246,8 @@ class WarmUp(_Schedule):
 
 def as_schedule(rate):
     """A number becomes :class:`Constant`."""
-    if hasattr(rate, "at"):
+    if hasattr(rate, "at") and not isinstance(rate, type):
         return rate
-    if not isinstance(rate, (int, float, np.floating)) or not rate >= 0 or not np.isfinite(rate):
+    if not isinstance(rate, (int, float, np.integer, np.floating)) or not rate >= 0 or not np.isfinite(rate):
         raise ValueError(f"rate: expected a number >= 0 or a schedule, got {rate!r}")
     return Constant(float(rate))

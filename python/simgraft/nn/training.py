@@ -13,9 +13,9 @@ from tqdm.auto import tqdm
 from simgraft import _core
 from simgraft.nn.callbacks import EarlyStopping
 from simgraft.nn.history import History
-from simgraft.nn.loss import MSE, Custom, Terms
-from simgraft.nn.network import _seed
-from simgraft.nn.optimizers import LBFGS, Adam
+from simgraft.nn.loss import MSE, Custom, Term, Terms
+from simgraft.nn.network import Network, _seed
+from simgraft.nn.optimizers import LBFGS, Adam, _Optimizer
 from simgraft.nn.schedule import as_schedule
 
 _log = logging.getLogger("simgraft")
@@ -84,6 +84,9 @@ class _Arrays:
         for array, label in zip((self.x, self.y, self.weight), labels):
             if array is not None:
                 _check_finite(array, label)
+        if self.weight is not None and self.weight.min() < 0:
+            row = int(self.weight.argmin())
+            raise ValueError(f"{labels[2]}[{row}]: expected a weight >= 0, got {self.weight.flat[row]:g}")
         self.n = len(self.x)
         self.n_target = self.y.shape[1] if self.y.ndim == 2 else None
         self.n_batches = None
@@ -158,6 +161,26 @@ def _check_targets(y, terms, name):
         if bad.any():
             row, column = np.argwhere(bad)[0]
             raise ValueError(f"{name}[{row}, {first + column}] = {part[row, column]:g} is {what}")
+
+
+def _check_types(network, loss, optimizer, callbacks, num_threads):
+    """Errors that say what to give."""
+    if not isinstance(network, Network):
+        hint = "; call its build(n_in, n_out, seed) first" if hasattr(network, "build") else ""
+        hint = "; it has a method fit of its own" if hasattr(network, "fit") else hint
+        raise TypeError(f"network: expected an nn.Network, got {type(network).__name__}{hint}")
+    if isinstance(loss, type) or not hasattr(loss, "_terms"):
+        raise TypeError(f"loss: expected a loss such as nn.MSE(), got {loss!r}")
+    if isinstance(loss, Terms) and not (loss.terms and all(isinstance(term, Term) for term in loss.terms)):
+        raise TypeError(f"terms: expected a list of nn.Term, got {loss.terms!r}")
+    if isinstance(loss, Custom) and not callable(loss.function):
+        raise TypeError(f"function: expected a callable, got {loss.function!r}")
+    if not isinstance(optimizer, _Optimizer):
+        raise TypeError(f"optimizer: expected an optimiser such as nn.Adam(1e-3), got {optimizer!r}")
+    if not isinstance(callbacks, (list, tuple)) or not all(map(callable, callbacks)):
+        raise TypeError(f"callbacks: expected a list of callables, got {callbacks!r}")
+    if num_threads is not None and (not isinstance(num_threads, (int, np.integer)) or num_threads < 1):
+        raise ValueError(f"num_threads: expected an integer >= 1 or None, got {num_threads!r}")
 
 
 def _epoch_seed(seed, epoch):
@@ -237,8 +260,14 @@ class _Run:
         """The weights that count: the moving average if there is one."""
         return self.trainer.parameters if self.trainer.ema is None else self.trainer.ema
 
-    # ------------------------------------------------------------------------------------------------ one
-    # batch
+    def rate(self, epoch):
+        """Learning rate at times in epochs, checked."""
+        rate = np.asarray(self.schedule.at(epoch, self.epochs, self.history.rows), float, order="C")
+        if not (np.isfinite(rate) & (rate >= 0)).all():
+            raise ValueError(f"rate: expected numbers >= 0, {self.schedule!r} gave {rate.min():g}")
+        return rate
+
+    # ---------------------------------------------------------------------------------------------- one batch
     def gradient(self, x, y, weight):
         """Loss of a batch and its gradient, with what the user's function and the other ranks say."""
         outside, value = None, 0.0
@@ -287,17 +316,16 @@ class _Run:
         self.trainer.update(gradient, rate, observed)
         return loss, n
 
-    # ------------------------------------------------------------------------------------------------ one
-    # epoch
+    # ---------------------------------------------------------------------------------------------- one epoch
     def train_epoch(self, progress):
         epoch = len(self.history)
-        data, rows = self.data, self.history.rows
+        data = self.data
         if isinstance(self.optimizer, LBFGS):
             return self.optimizer.run(self, progress), 1.0
         if isinstance(data, _Arrays):
             n = -(-data.n // self.batch_size)
             n = data.n_batches = n if self.comm is None else max(self.comm.allgather(n))
-            rate = np.ascontiguousarray(self.schedule.at(epoch + np.arange(n) / n, self.epochs, rows), float)
+            rate = self.rate(epoch + np.arange(n) / n)
             order = _core.nn_shuffle(self.seed, epoch, data.n, self.loss.rows_per_group)
             if self.comm is None and not isinstance(self.loss, Custom):
                 return self.trainer.epoch(
@@ -312,7 +340,7 @@ class _Run:
         total, count, done, used = 0.0, 0, 0, np.nan
         for x, y, weight in batches:
             share = done / data.n_batches if data.n_batches else 0.0
-            used = float(self.schedule.at(epoch + share, self.epochs, rows))
+            used = float(self.rate(epoch + share))
             loss, n = self.step(x, y, weight, used)
             total += n * loss
             count += n
@@ -541,12 +569,14 @@ def fit(
         raise ValueError(f"epochs: expected an integer >= 1, got {epochs!r}")
     if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise ValueError(f"batch_size: expected an integer >= 1, got {batch_size!r}")
+    loss, optimizer = MSE() if loss is None else loss, Adam() if optimizer is None else optimizer
+    _check_types(network, loss, optimizer, callbacks, num_threads)
     run = _Run(
         network,
         batches,
         validation,
-        loss or MSE(),
-        optimizer or Adam(),
+        loss,
+        optimizer,
         epochs,
         int(batch_size),
         _seed(seed),
