@@ -31,7 +31,7 @@ def _sigmoid(x):
 
 
 # Loss of the critic, its targets for data and for generated rows; loss of the generator per row and its
-# slope, from the critic's # number. "wgan" and "hinge" need a critic whose slope is bounded.
+# slope, from the critic's number. "wgan" and "hinge" need a critic whose slope is bounded.
 LOSSES = {
     "gan": ("binary_cross_entropy", 1.0, 0.0, lambda c: np.logaddexp(0, -c), lambda c: -_sigmoid(-c)),
     "lsgan": ("mse", 1.0, 0.0, lambda c: (c - 1) ** 2, lambda c: 2 * (c - 1)),
@@ -84,7 +84,7 @@ class SpectralNorm:
             raise ValueError("network: has no weight matrix to normalise")
         n = sum(shape[1] for _, shape in self.parts)
         self.vectors = normal(_seed(seed), _VECTOR, 0, (1, n), network.dtype)[0]
-        self.apply(20)
+        self.apply(200)
 
     def _each(self, flat):
         first = 0
@@ -318,7 +318,7 @@ def fit(
     >>> generator = nn.MLP([16], "tanh").build(2, 1, seed=1)
     >>> critic = nn.MLP([16], "leaky_relu").build(1, 1, seed=2)
     >>> history = nn.adversarial.fit(
-    ...     generator, critic, (None, data), epochs=40, batch_size=64, seed=1, progress=False)
+    ...     generator, critic, (None, data), loss="gan", epochs=80, batch_size=64, seed=1, progress=False)
     >>> samples = nn.adversarial.sample(generator, 1000, seed=2)
     >>> bool(abs(samples.mean() - 2) < 0.3)
     True

@@ -368,6 +368,9 @@ class VAENetwork:
             ]
         )
 
+    def __repr__(self):
+        return f"<VAENetwork of {self.latent} numbers, {self.network!r}>"
+
     def fit(self, rows, *, validation=None, **options):
         """Train on rows (n, columns); options as in :func:`simgraft.nn.fit`. Returns the History."""
         pair = None if validation is None else (validation, validation)
@@ -467,6 +470,9 @@ class GANNetworks:
 
     def __init__(self, generator, critic, loss):
         self.generator, self.critic, self.loss = generator, critic, loss
+
+    def __repr__(self):
+        return f"<GANNetworks {self.generator!r}, {self.critic!r}>"
 
     def fit(self, samples, condition=None, **options):
         """Train on samples (n, columns); options as in :func:`simgraft.nn.adversarial.fit`. Returns the
@@ -628,6 +634,9 @@ class FlowNetwork:
                 found = arrays(k) + found
                 k = nodes[k]["inputs"][0]
             yield found, arrays(head)
+
+    def __repr__(self):
+        return f"<FlowNetwork of {self.n} numbers, {self.n_condition} conditions, {self.network!r}>"
 
     def _row(self, x, condition):
         if (condition is None) != (self.n_condition == 0):
