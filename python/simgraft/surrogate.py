@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simgraft import _core, encode
+from simgraft import _core, encode, variables
 from simgraft.dataset import Dataset, parse_bytes
 from simgraft.encode import Encoder, InverseDensity
 from simgraft.kernel import Kernel
@@ -268,8 +268,14 @@ class Surrogate:
 
         start = time.perf_counter()
         _check_policy(self._policy)
+        if loss is not None and (isinstance(loss, type) or not hasattr(loss, "_terms")):
+            raise TypeError(f"loss: expected a loss such as nn.MSE(), got {loss!r}")
         for name, dataset in (("train", train), ("validation", validation)):
-            if dataset is not None and _signature(dataset.kernel) != _signature(self.kernel):
+            if dataset is None and name == "validation":
+                continue
+            if not hasattr(dataset, "blocks"):
+                raise TypeError(f"{name}: expected a simgraft.Dataset, got {type(dataset).__name__}")
+            if _signature(dataset.kernel) != _signature(self.kernel):
                 raise ValueError(
                     f"{name}: the data are of {dataset.kernel!r}, whose variables are not those of {self.kernel!r}"
                 )
@@ -277,7 +283,7 @@ class Surrogate:
         self.encoder_ = _as_encoder(self.encoder, "inputs").fit(train)
         self.decoder_ = _as_encoder(self.decoder, "outputs").fit(train)
         self.weight_ = weight.fit(train) if isinstance(weight, InverseDensity) else weight
-        network = self.network.build(self.encoder_.n_out_, self.decoder_.n_out_, seed=seed, dtype=dtype)
+        network = self._build(seed, dtype)
         self._domain = self._fit_domain(train)
         self._fit_distance(train, _core.Surrogate(self._entries(network)))
         batches = self._batches(train, batch_size, dtype, parse_bytes(memory))
@@ -304,6 +310,21 @@ class Surrogate:
         )
         self._start(network)
         return self
+
+    def _build(self, seed, dtype):
+        from simgraft import nn
+
+        expected = "a specification such as nn.MLP([64, 64]) that builds one nn.Network"
+        if not hasattr(self.network, "build"):
+            raise TypeError(f"network: expected {expected}, got {self.network!r}")
+        if isinstance(self.network, (nn.zoo.VAE, nn.zoo.GAN, nn.zoo.Flow)):
+            raise TypeError(f"network: expected {expected}, got the generative model {self.network!r}")
+        network = self.network.build(self.encoder_.n_out_, self.decoder_.n_out_, seed=seed, dtype=dtype)
+        if not isinstance(network, nn.Network):
+            hint = "; train it and give its mean_network() to Surrogate.from_network"
+            hint = hint if hasattr(network, "mean_network") else ""
+            raise TypeError(f"network: expected {expected}, got {type(self.network).__name__}{hint}")
+        return network
 
     def _fit_domain(self, train):
         """Box of the inputs, mean and whitening of the encoded rows, checksum of the data."""
@@ -610,17 +631,18 @@ class Surrogate:
 
         Parameters
         ----------
-        x : (n, n_in) float64 or float32 array
-            Packed rows, any strides.
-        d_x : (n, n_in) array of the same dtype
+        x : (n, n_in) float64 or float32 array, or dict of name -> (n, *shape) array
+            Packed rows, any strides; or the inputs by name, as in a call.
+        d_x : (n, n_in) array of the same dtype, or dict
             Direction, in the units of the inputs.
         out : (n, n_out) array, optional
+            For packed rows.
         num_threads, guard : optional
             As in :meth:`evaluate`.
 
         Returns
         -------
-        (n, n_out) array
+        (n, n_out) array, or dict of name -> (n, *shape) array
             ``J d_x`` with the Jacobian J of encoder, network and decoder at each row. At a kink or jump it is the
             derivative of one side: 0 for categories, for masked values and beyond the bounds of clipped variables.
 
@@ -639,7 +661,11 @@ class Surrogate:
         >>> line = sg.Surrogate.from_network(kernel, [np.array([[2.0]])], [np.array([1.0])], ["linear"])
         >>> line.jvp(np.array([[0.25]]), np.array([[3.0]]))
         array([[6.]])
+        >>> line.jvp({"x": np.array([0.25])}, {"x": np.array([3.0])})
+        {'y': array([6.])}
         """
+        if isinstance(x, dict):
+            return self._differentiate_named(self.jvp, x, d_x, "d_x", out, num_threads, guard)
         return self._differentiate("jvp", x, d_x, out, self.n_out, num_threads, guard)
 
     def vjp(self, x, d_y, out=None, *, num_threads=None, guard=None):
@@ -647,20 +673,31 @@ class Surrogate:
 
         Parameters
         ----------
-        x : (n, n_in) float64 or float32 array
-            Packed rows, any strides.
-        d_y : (n, n_out) array of the same dtype
+        x : (n, n_in) float64 or float32 array, or dict of name -> (n, *shape) array
+            Packed rows, any strides; or the inputs by name, as in a call.
+        d_y : (n, n_out) array of the same dtype, or dict
             Gradient of some number with respect to the outputs.
         out : (n, n_in) array, optional
+            For packed rows.
         num_threads, guard : optional
             As in :meth:`evaluate`.
 
         Returns
         -------
-        (n, n_in) array
+        (n, n_in) array, or dict of name -> (n, *shape) array
             ``J' d_y``; see :meth:`jvp`, also for what is raised.
         """
+        if isinstance(x, dict):
+            return self._differentiate_named(self.vjp, x, d_y, "d_y", out, num_threads, guard)
         return self._differentiate("vjp", x, d_y, out, self.n_in, num_threads, guard)
+
+    def _differentiate_named(self, method, x, d, name, out, num_threads, guard):
+        if out is not None:
+            raise TypeError("out: only for packed rows")
+        sides = self.kernel.inputs, self.kernel.outputs
+        given, result = sides if name == "d_x" else sides[::-1]
+        x, d = self.kernel.pack_inputs(x), variables.pack(d, given, name)
+        return variables.unpack(method(x, d, num_threads=num_threads, guard=guard), result)
 
     def _differentiate(self, method, x, d, out, width, num_threads, guard):
         policy = self._policy if guard is None else guard
@@ -1047,7 +1084,8 @@ class _DeployedLoss:
         self.surrogate, self.validation, self.dtype = surrogate, validation, dtype
         x = nn.Input(surrogate.decoder_.n_out_)
         same = nn.Network.from_graph(x, nn.Affine()(x), seed=0, dtype=dtype)  # starts as the identity
-        loss = loss or nn.loss.MSE()
+        loss = nn.MSE() if loss is None else loss
+        self.custom = loss if isinstance(loss, nn.Custom) else None
         self.judge = _core.Trainer(
             same._graph,
             same.parameters,
@@ -1074,7 +1112,11 @@ class _DeployedLoss:
             surrogate.decoder_.program_.run(out, ours)
             truth = surrogate.decoder_.transform(y, dtype=self.dtype, first_row=n)
             weight = None if weight is None else weight.astype(self.dtype)
-            total += len(x) * self.judge.evaluate(ours, truth, weight, None, self.parameters)[0]
+            value = self.judge.evaluate(ours, truth, weight, None, self.parameters)[0]
+            if self.custom is not None:
+                encoded = surrogate.encoder_.transform(x, dtype=self.dtype, first_row=n)
+                value += self.custom.evaluate(ours, truth, encoded, weight)[0]
+            total += len(x) * value
             n += len(x)
         return {"validation_loss": total / n}
 

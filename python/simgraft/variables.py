@@ -54,14 +54,19 @@ class Var:
             raise TypeError(f'unit: expected a text such as "K" or "1", got {self.unit!r}')
         if self.scale not in ("linear", "log"):
             raise ValueError(f'scale: expected "linear" or "log", got {self.scale!r}')
-        shape = (self.shape,) if isinstance(self.shape, (int, np.integer)) else tuple(self.shape)
+        shape = tuple(self.shape) if isinstance(self.shape, (tuple, list)) else (self.shape,)
+        if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in shape):
+            raise TypeError(f"shape: expected an integer or a tuple of integers, got {self.shape!r}")
         if any(n < 1 for n in shape):
             raise ValueError(f"shape: expected dimensions of at least 1, got {shape}")
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
         for end in ("low", "high"):
             value = getattr(self, end)
             if value is not None:
-                object.__setattr__(self, end, float(value))
+                try:
+                    object.__setattr__(self, end, float(value))
+                except (TypeError, ValueError):
+                    raise TypeError(f"{end}: expected a number, got {value!r}") from None
                 if not math.isfinite(value):
                     raise ValueError(f"{end}: expected a finite number, got {value}; leave it out for no limit")
                 if self.scale == "log" and value <= 0:
