@@ -541,9 +541,13 @@ class Surrogate:
                 np.array([-np.inf if a is None else a for a, _ in limits], dtype=np.float64),
                 np.array([np.inf if b is None else b for _, b in limits], dtype=np.float64),
             )
+        low, high = (np.ascontiguousarray(end, dtype=np.float64) for end in domain)
+        n_in = self.encoder_.n_in_
+        if low.shape != (n_in,) or high.shape != (n_in,):
+            raise ValueError(f"domain: expected two arrays of shape ({n_in},), got {domain!r}")
         self._domain = {
-            "low": np.ascontiguousarray(domain[0], dtype=np.float64),
-            "high": np.ascontiguousarray(domain[1], dtype=np.float64),
+            "low": low,
+            "high": high,
             "missing": missing,
             "flags": flags,
             "mean": None,
@@ -910,6 +914,8 @@ class Surrogate:
             raise _core.FileFormatError(
                 f"{path}: the description is not that of a surrogate ({problem!r})"
             ) from problem
+        if kernel is not None and not isinstance(kernel, Kernel):
+            raise TypeError(f"kernel: expected a simgraft.Kernel, got {type(kernel).__name__}")
         if kernel is not None and _signature(kernel) != _signature(described):
             raise ValueError(
                 f"kernel: {kernel.name!r} does not have the inputs and outputs of {described.name!r} in {path}"
@@ -1168,6 +1174,11 @@ def _given_network(network, biases, activations, n_in, n_out):
             )
         return network.copy()
     weights = network
+    if not isinstance(weights, (list, tuple)):
+        hint = "; deploy its mean_network()" if hasattr(network, "mean_network") else ""
+        raise TypeError(
+            f"network: expected an nn.Network or a list of weights, got {type(network).__name__}{hint}"
+        )
     if biases is None or activations is None or not len(weights) == len(biases) == len(activations):
         counts = ["none" if v is None else len(v) for v in (weights, biases, activations)]
         raise ValueError("weights, biases, activations: expected as many of each, got {}, {}, {}".format(*counts))

@@ -93,3 +93,19 @@ def test_fit_names_the_argument_of_a_wrong_type(kernel, data, options, message):
 def test_a_variable_names_what_is_wrong_with_it(options, message):
     with pytest.raises(TypeError, match=message):
         sg.Var("K", **options)
+
+
+def test_a_network_from_elsewhere_that_does_not_fit_is_refused(kernel):
+    network = sg.nn.MLP([4]).build(7, 7, seed=1)
+    with pytest.raises(ValueError, match=r"domain: expected two arrays of shape \(7,\), got \(1, 2\)"):
+        sg.Surrogate.from_network(kernel, network, domain=(1, 2))
+    with pytest.raises(TypeError, match="network: expected an nn.Network or a list of weights, got MLP"):
+        sg.Surrogate.from_network(kernel, sg.nn.MLP([4]))
+    with pytest.raises(TypeError, match=r"got EnsembleNetwork; deploy its mean_network\(\)"):
+        sg.Surrogate.from_network(kernel, sg.nn.Ensemble(sg.nn.MLP([4]), 2).build(7, 7, seed=1))
+
+
+def test_a_file_is_not_opened_for_what_is_no_kernel(surrogate, tmp_path):
+    surrogate.save(tmp_path / "a.sg")
+    with pytest.raises(TypeError, match="kernel: expected a simgraft.Kernel, got function"):
+        sg.load(tmp_path / "a.sg", kernel=plate)
