@@ -24,5 +24,7 @@ def test_examples_of_the_module_run(name, tmp_path, monkeypatch):
             for package in packages:
                 pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
-    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    result = doctest.testmod(
+        importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    )
     assert result.failed == 0

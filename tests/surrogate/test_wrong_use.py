@@ -64,32 +64,43 @@ def test_validation_loss_of_a_custom_loss_is_that_of_its_function(kernel, data):
     assert own == pytest.approx(builtin, rel=1e-9)  # two ways to sum 448 squares in double
 
 
-@pytest.mark.parametrize("network, message", [
-    ("mlp", "network: expected a specification .* got 'mlp'"),
-    (sg.nn.Dense(4), r"network: expected a specification .* got Dense"),
-    (sg.nn.Ensemble(sg.nn.MLP([4]), 2), r"got Ensemble; train it and give its mean_network\(\)"),
-    (sg.nn.zoo.VAE(2), "got the generative model VAE"),
-])
+@pytest.mark.parametrize(
+    "network, message",
+    [
+        ("mlp", "network: expected a specification .* got 'mlp'"),
+        (sg.nn.Dense(4), r"network: expected a specification .* got Dense"),
+        (sg.nn.Ensemble(sg.nn.MLP([4]), 2), r"got Ensemble; train it and give its mean_network\(\)"),
+        (sg.nn.zoo.VAE(2), "got the generative model VAE"),
+    ],
+)
 def test_a_network_that_cannot_stand_in_is_refused(kernel, data, network, message):
     with pytest.raises(TypeError, match=message):
         sg.Surrogate(kernel, network).fit(data, seed=1, epochs=1, progress=False)
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"train": (1, 2)}, "train: expected a simgraft.Dataset, got tuple"),
-    ({"validation": 3}, "validation: expected a simgraft.Dataset, got int"),
-    ({"loss": "mse"}, r"loss: expected a loss such as nn.MSE\(\), got 'mse'"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"train": (1, 2)}, "train: expected a simgraft.Dataset, got tuple"),
+        ({"validation": 3}, "validation: expected a simgraft.Dataset, got int"),
+        ({"loss": "mse"}, r"loss: expected a loss such as nn.MSE\(\), got 'mse'"),
+    ],
+)
 def test_fit_names_the_argument_of_a_wrong_type(kernel, data, options, message):
     with pytest.raises(TypeError, match=message):
-        sg.Surrogate(kernel, sg.nn.MLP([4])).fit(**{"train": data, "seed": 1, "epochs": 1, "progress": False} | options)
+        sg.Surrogate(kernel, sg.nn.MLP([4])).fit(
+            **{"train": data, "seed": 1, "epochs": 1, "progress": False} | options
+        )
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"shape": 1.5}, "shape: expected an integer or a tuple of integers, got 1.5"),
-    ({"shape": (1.5,)}, r"shape: expected an integer or a tuple of integers, got \(1.5,\)"),
-    ({"low": "a"}, "low: expected a number, got 'a'"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"shape": 1.5}, "shape: expected an integer or a tuple of integers, got 1.5"),
+        ({"shape": (1.5,)}, r"shape: expected an integer or a tuple of integers, got \(1.5,\)"),
+        ({"low": "a"}, "low: expected a number, got 'a'"),
+    ],
+)
 def test_a_variable_names_what_is_wrong_with_it(options, message):
     with pytest.raises(TypeError, match=message):
         sg.Var("K", **options)

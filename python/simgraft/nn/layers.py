@@ -59,7 +59,8 @@ def Input(shape):
     given = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in given):
         raise TypeError(f"shape: expected an integer or a tuple of integers, got {shape!r}")
-    return Value("input", (), {"shape": _core.Graph([("input", (), {"shape": given}), ("activation", (0,), {})]).nodes()[0]["shape"]})
+    nodes = _core.Graph([("input", (), {"shape": given}), ("activation", (0,), {})]).nodes()
+    return Value("input", (), {"shape": nodes[0]["shape"]})
 
 
 def values_of(inputs, output):
