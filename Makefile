@@ -14,7 +14,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The code the extension is built from; the Python side is installed editable and needs no rebuild.
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc cmake -name '*.[ch]' -o -name '*.cmake' -o -name '*.in')
 
-.PHONY: demo test test-slow bench setup setup-hosts check-asan check-tsan check-valgrind clean
+.PHONY: demo test test-slow bench setup setup-hosts setup-peers check-asan check-tsan check-valgrind clean
 .DELETE_ON_ERROR:
 
 demo: setup $(VENV)/.tables
@@ -43,6 +43,14 @@ $(VENV)/.system: tools/system-packages.sh
 # Compilers, MPI and valgrind for the tests of host codes, which are skipped without them.
 setup-hosts: $(VENV)/.system
 	PYTHON=$(PYTHON) sh tools/system-packages.sh hosts
+
+# The frameworks whose numbers imports, layers and losses are compared with; without them those tests are skipped.
+setup-peers: $(VENV)/.peers
+
+$(VENV)/.peers: $(VENV)/.venv
+	$(PIP) install torch==2.13.0
+	$(PIP) install "keras>=3" "mpi4py>=3.1"
+	touch $@
 
 $(VENV)/.venv: $(VENV)/.system
 	$(PYTHON) -m venv $(VENV)
