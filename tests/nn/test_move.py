@@ -40,9 +40,9 @@ def test_pad_takes_one_width_for_all_dimensions():
 
 
 def test_wrong_axes_and_widths_are_refused():
-    with pytest.raises(ValueError, match="axes: expected each of 0 to 1 once"):
+    with pytest.raises(ValueError, match="axes: expected 2 numbers, each of 0 to 1 once"):
         run(nn.Permute((0, 0)), field(1, 2, 3))
-    with pytest.raises(ValueError, match="axes: expected each of 0 to 2 once"):
+    with pytest.raises(ValueError, match="axes: expected 3 numbers, each of 0 to 2 once"):
         run(nn.Permute((0, 3, 1)), field(1, 2, 3, 4))
     with pytest.raises(ValueError, match="before: 3 positions of dimension 0 cannot be made from 3"):
         run(nn.Pad(3, 0, mode="reflect"), field(1, 3, 2))
