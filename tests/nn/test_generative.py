@@ -1,7 +1,6 @@
 """Generative models on toys with known distributions, ensembles, data-parallel training, full-batch
 optimisation."""
 
-import re
 import shutil
 import subprocess
 import sys
@@ -553,7 +552,9 @@ part = slice(comm.rank, None, comm.size)
 history = nn.fit(network, (x[part], np.sin(3 * x[part, :1])), epochs=5, batch_size=60,
                  optimizer=nn.Adam(1e-2), comm=comm, num_threads=1, progress=False)
 learns = history["loss"][-1] < history["loss"][0]
-print(comm.size, hashlib.sha256(network.parameters.tobytes()).hexdigest(), learns, flush=True)
+found = comm.gather((hashlib.sha256(network.parameters.tobytes()).hexdigest(), learns))
+if comm.rank == 0:  # the output of several ranks runs together
+    print(len(found), len({weights for weights, _ in found}), all(ok for _, ok in found))
 """
 
 
@@ -574,5 +575,4 @@ def test_training_under_mpirun():
         timeout=120,
     )
     assert found.returncode == 0, found.stderr
-    hashes = re.findall(r"2 ([0-9a-f]{64}) True", found.stdout)  # mpirun may run the lines of the ranks together
-    assert len(hashes) == 2 and hashes[0] == hashes[1]
+    assert found.stdout.split() == ["2", "1", "True"]  # two ranks, the same weights, and they learn
