@@ -5,6 +5,7 @@
 #ifndef SG_NN_ATTENTION_ROWS_H
 #define SG_NN_ATTENTION_ROWS_H
 
+#include "nn/ops.h"
 #include "nn/sums.h"
 
 typedef struct sg_attention {
@@ -188,6 +189,32 @@ static inline void sg_attention_tangent(const sg_attention *s, const sg_attentio
             sg_attention_mix(s, r, n_v, s->n_value, along, r->value + h * n_v, to, 0);
             sg_attention_mix(s, r, n_v, s->n_value, share, t_value + h * n_v, to, 1);
         }
+}
+
+/* Row of a call whose inputs key, key + 1, key + 2 are keys, values and, if there, the mask. */
+static inline sg_attention_row sg_attention_row_of(const sg_op_call *call, const sg_attention *s, size_t row,
+                                                   const real *query, int key)
+{
+    const size_t n_share = s->n_queries * s->n_heads * s->n_items;
+    return (sg_attention_row){
+        .query = query,
+        .key   = (const real *)call->in[key] + row * s->n_items * s->n_key,
+        .value = (const real *)call->in[key + 1] + row * s->n_items * s->n_value,
+        .mask  = call->site->n_inputs > key + 2 ? (const real *)call->in[key + 2] + row * s->n_items : NULL,
+        .share = call->saved ? (real *)call->saved + row * n_share : call->scratch,
+        .keep  = call->saved != NULL,
+        .work  = (real *)call->scratch + s->n_items,
+    };
+}
+
+/* Zeros where backward will add. */
+static inline void sg_attention_clear(const sg_op_call *call)
+{
+    for (int i = 0; i < call->site->n_inputs; i++)
+        if (call->d_in[i] && !call->add_in[i])
+            memset(call->d_in[i], 0, call->n_rows * call->site->in_size[i] * sizeof(real));
+    if (call->d_parameters && !call->add_parameters)
+        memset(call->d_parameters, 0, call->site->parameter_size * sizeof(real));
 }
 
 #endif

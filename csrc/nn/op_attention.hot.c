@@ -11,24 +11,10 @@ static sg_attention sizes_of(const sg_op_call *call)
                           site->in[QUERY].dim[1], site->in[VALUE].dim[1]};
 }
 
-static const real *in_row(const sg_op_call *call, int input, size_t row)
-{
-    return input < call->site->n_inputs ? (const real *)call->in[input] + row * call->site->in_size[input]
-                                        : NULL;
-}
-
 static sg_attention_row row_of(const sg_op_call *call, const sg_attention *s, size_t row)
 {
-    const size_t n_share = s->n_queries * s->n_heads * s->n_items;
-    return (sg_attention_row){
-        .query = in_row(call, QUERY, row),
-        .key   = in_row(call, KEY, row),
-        .value = in_row(call, VALUE, row),
-        .mask  = in_row(call, MASK, row),
-        .share = call->saved ? (real *)call->saved + row * n_share : call->scratch,
-        .keep  = call->saved != NULL,
-        .work  = (real *)call->scratch + s->n_items,
-    };
+    const real *query = (const real *)call->in[QUERY] + row * call->site->in_size[QUERY];
+    return sg_attention_row_of(call, s, row, query, KEY);
 }
 
 static void forward(const sg_op_call *call)
@@ -43,9 +29,7 @@ static void forward(const sg_op_call *call)
 static void backward(const sg_op_call *call)
 {
     const sg_attention s = sizes_of(call);
-    for (int i = 0; i < call->site->n_inputs; i++)
-        if (call->d_in[i] && !call->add_in[i])
-            memset(call->d_in[i], 0, call->n_rows * call->site->in_size[i] * sizeof(real));
+    sg_attention_clear(call);
     for (size_t row = 0; row < call->n_rows; row++) {
         const sg_attention_row r = row_of(call, &s, row);
         real                  *d[3];

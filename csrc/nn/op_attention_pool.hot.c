@@ -14,16 +14,7 @@ static sg_attention sizes_of(const sg_op_call *call)
 
 static sg_attention_row row_of(const sg_op_call *call, const sg_attention *s, size_t row)
 {
-    const size_t n_share = s->n_queries * s->n_heads * s->n_items;
-    return (sg_attention_row){
-        .query = call->parameters,
-        .key   = (const real *)call->in[KEY] + row * s->n_items * s->n_key,
-        .value = (const real *)call->in[VALUE] + row * s->n_items * s->n_value,
-        .mask  = call->site->n_inputs > MASK ? (const real *)call->in[MASK] + row * s->n_items : NULL,
-        .share = call->saved ? (real *)call->saved + row * n_share : call->scratch,
-        .keep  = call->saved != NULL,
-        .work  = (real *)call->scratch + s->n_items,
-    };
+    return sg_attention_row_of(call, s, row, call->parameters, KEY);
 }
 
 static void forward(const sg_op_call *call)
@@ -38,11 +29,7 @@ static void forward(const sg_op_call *call)
 static void backward(const sg_op_call *call)
 {
     const sg_attention s = sizes_of(call);
-    for (int i = 0; i < call->site->n_inputs; i++)
-        if (call->d_in[i] && !call->add_in[i])
-            memset(call->d_in[i], 0, call->n_rows * call->site->in_size[i] * sizeof(real));
-    if (call->d_parameters && !call->add_parameters)
-        memset(call->d_parameters, 0, call->site->parameter_size * sizeof(real));
+    sg_attention_clear(call);
     for (size_t row = 0; row < call->n_rows; row++) {
         const sg_attention_row r = row_of(call, &s, row);
         real                  *d[2];

@@ -4,9 +4,9 @@ The build folder is kept (build/hosts), so that only the first run compiles ever
 
 import shutil
 
-import numpy as np
 import pytest
 from programs import ROOT, Installed, need, run
+from rates import make_data, make_kernel, make_surrogate
 
 import simgraft as sg
 
@@ -24,33 +24,14 @@ def installed(tmp_path_factory):
     return Installed(prefix, build)
 
 
-def rates(inputs):
-    """Positive over four decades, and of either sign."""
-    p, t, q = inputs["pressure"], inputs["temperature"], inputs["mix"]
-    return {"rate": np.sqrt(p) * np.exp(-t / 100), "heat": np.sin(t / 50) + q[:, 1] - q[:, 0]}
-
-
 @pytest.fixture(scope="session")
 def kernel():
-    return sg.Kernel(
-        rates,
-        name="rates",
-        version="3",
-        inputs={
-            "pressure": sg.Var("Pa", 1e2, 1e5, scale="log"),
-            "temperature": sg.Var("K", 200, 400),
-            "mix": sg.Var("1", 0, 1, shape=3),
-        },
-        outputs={"rate": sg.Var("s-1", scale="log"), "heat": sg.Var("W m-3")},
-    )
+    return make_kernel()
 
 
 @pytest.fixture(scope="session")
 def surrogate(kernel):
-    data = kernel.sample(sg.sampling.sobol(kernel, seed=1), 2048, seed=1, progress=False)
-    return sg.Surrogate(kernel, sg.nn.MLP([16, 24], activation="softsign")).fit(
-        data, seed=3, epochs=8, batch_size=64, progress=False
-    )
+    return make_surrogate(kernel, make_data(kernel))
 
 
 @pytest.fixture(scope="session")
