@@ -1,0 +1,4 @@
+"""Events: generators of particle collisions and decays, and networks that take their place."""
+
+from simgraft.events.columns import DILEPTON, TOP_PAIR, TWO_BODY, Column, Layout
+from simgraft.events.sample import Events
