@@ -320,6 +320,10 @@ static int read_arguments(const char *method, sg_net_task task, PyObject *const 
 
 static int read_threads(PyObject *object, long *num_threads)
 {
+    if (object && !PyIndex_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "num_threads: expected an integer, got %.100s", Py_TYPE(object)->tp_name);
+        return -1;
+    }
     *num_threads = object ? PyLong_AsLong(object) : 1;
     if (*num_threads == -1 && PyErr_Occurred())
         return -1;

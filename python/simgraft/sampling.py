@@ -69,6 +69,8 @@ class Sampler:
 
 def _limits(kernel, use_log):
     """low, high (n_in) and a mask of the columns that are spread in the logarithm."""
+    if not hasattr(kernel, "inputs"):
+        raise TypeError(f"kernel: expected a Kernel, whose inputs are sampled, got {type(kernel).__name__}")
     low, high, log = np.empty(kernel.n_in), np.empty(kernel.n_in), np.zeros(kernel.n_in, bool)
     for name, v, where in _variables.columns(kernel.inputs):
         if v.low is None or v.high is None:

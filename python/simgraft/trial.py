@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from simgraft import _core, metrics
-from simgraft.gate import Gate
+from simgraft.gate import Gate, Requirement
 from simgraft.profile import RoundedKernel
 from simgraft.profile import run as _run_host
 
@@ -114,6 +114,12 @@ class Trial:
     """
 
     def __init__(self, surrogate=None, gates=(), name="trial", data=""):
+        for i, requirement in enumerate(gates):
+            if not isinstance(requirement, Requirement):
+                raise TypeError(
+                    f"gates[{i}]: expected a requirement of simgraft.gate, such as gate.rmse(...), "
+                    f"got {type(requirement).__name__}"
+                )
         self.surrogate = surrogate
         self.gates = gates
         self.name = name

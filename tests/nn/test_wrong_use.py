@@ -154,3 +154,16 @@ def test_constructors_show_their_arguments_in_the_order_in_which_they_take_them(
     assert str(inspect.signature(nn.Slice)) == "(start, stop)"
     assert str(inspect.signature(nn.Dense)) == "(units, activation='linear', parameter=None)"
     assert nn.Slice(2, 5)(nn.Input(8)).shape == (3,)
+
+
+@pytest.mark.parametrize(
+    "num_threads, error, message",
+    [
+        (1.5, TypeError, "num_threads: expected an integer, got float"),
+        (-1, ValueError, "num_threads: expected 0 \\(all\\) or a positive number, got -1"),
+    ],
+)
+def test_threads_are_counted_in_whole_numbers(num_threads, error, message):
+    network = nn.MLP([4]).build(3, 2, seed=1)
+    with pytest.raises(error, match=message):
+        network.predict(np.ones((4, 3), np.float32), num_threads=num_threads)

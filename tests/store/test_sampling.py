@@ -101,3 +101,9 @@ def test_user_function_of_wrong_length_is_refused():
 def test_what_is_no_sampler_is_refused():
     with pytest.raises(TypeError, match="sampler: expected one of simgraft.sampling, got int"):
         KERNEL.sample(3, 10)
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "log_uniform", "sobol", "latin_hypercube"])
+def test_what_is_not_a_kernel_is_refused(sampler):
+    with pytest.raises(TypeError, match="kernel: expected a Kernel, whose inputs are sampled, got int"):
+        getattr(sg.sampling, sampler)(3)

@@ -94,3 +94,8 @@ def test_gate_names_are_unique():
     trial.gate("x", 1.0, "1", "<=", 2.0)
     with pytest.raises(ValueError, match="already"):
         trial.gate("x", 1.0, "1", "<=", 2.0)
+
+
+def test_gates_are_requirements():
+    with pytest.raises(TypeError, match=r"gates\[1\]: expected a requirement of simgraft.gate, .* got int"):
+        sg.Trial(gates=[sg.gate.rmse("rate", 1.0), 3])
