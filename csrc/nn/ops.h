@@ -54,7 +54,8 @@
     X(attention_pool)        \
     X(gaussian_sample)       \
     X(affine_coupling)       \
-    X(spline_coupling)
+    X(spline_coupling)       \
+    X(shuffle)
 
 typedef enum sg_op_id {
 #define X(name) SG_OP_##name,

@@ -23,6 +23,7 @@ struct sg_trainer {
     const sg_optim_kernels *optim;
     size_t                  real_bytes, n_parameters, n_in, n_out, n_target, n_values;
     size_t                  max_groups;     /* partial gradients                                     */
+    size_t                  least_rows;     /* of a chunk: what stays in L2                          */
     int                     n_threads;
     size_t                  loss_bytes;     /* of one thread's loss scratch                          */
     char                   *packed;
@@ -119,6 +120,34 @@ static void put_held(const sg_trainer *t, void *parameters)
         memcpy((char *)parameters + t->held[k].first * t->real_bytes, t->kept + at * t->real_bytes, t->held[k].n * t->real_bytes);
 }
 
+/* Rows of the largest chunk. A chunk reads all weights forward and backward, and its gradients twice: a network whose parameters
+ * weigh more than the values of a chunk that stays in L2 takes more rows at a time, although their values are then read from L3.
+ * Coupling flow of 611,000 parameters, batch 1024: 52 us a row with 384 rows, 77 us with 24. */
+static size_t largest_chunk(const sg_trainer *t)
+{
+    enum { MOST = 384 };
+    const size_t least = sg_plan_chunk_rows(t->plan), bytes = sg_plan_workspace_bytes(t->plan);
+    if (4 * t->n_parameters * t->real_bytes <= 3 * bytes)
+        return least;
+    const double flops = 3 * sg_graph_flops(t->graph);
+    size_t       rows  = MOST, fit = ((size_t)64 << 20) / (bytes / least + 1);
+    rows               = rows < fit ? rows : fit;
+    if ((double)rows * flops > 2e9) /* polls every few ten milliseconds */
+        rows = (size_t)(2e9 / flops);
+    const size_t group = sg_loss_terms_rows_per_group(t->loss);
+    rows               = rows / group * group;
+    return rows > least ? rows : least;
+}
+
+/* Of the rows of one batch: an eighth, so that as many threads have work, within what is worth while. */
+static size_t rows_of_chunk(const sg_trainer *t, size_t n_rows)
+{
+    const size_t most = sg_plan_chunk_rows(t->plan), step = 12 * sg_loss_terms_rows_per_group(t->loss);
+    size_t       rows = sg_round_up((n_rows + 7) / 8, step);
+    rows              = rows < t->least_rows ? t->least_rows : rows;
+    return rows < most ? rows : most;
+}
+
 static sg_status build(sg_trainer *t, sg_error *error)
 {
     const sg_train_options *o = &t->options;
@@ -137,6 +166,13 @@ static sg_status build(sg_trainer *t, sg_error *error)
     t->optim        = sg_optim_kernels_get(o->bits, sg_cpu_isa());
     t->real_bytes   = (size_t)o->bits / 8;
     t->n_parameters = sg_graph_n_parameters(t->graph);
+    t->least_rows   = sg_plan_chunk_rows(t->plan);
+    const size_t most_rows = largest_chunk(t);
+    if (most_rows > t->least_rows) {
+        sg_plan_free(t->plan);
+        t->plan = NULL;
+        SG_TRY(sg_plan_create(t->graph, o->bits, SG_PLAN_TRAIN, most_rows, 1, &t->plan, error));
+    }
     t->n_in         = sg_graph_n_in(t->graph);
     t->n_out        = sg_graph_n_out(t->graph);
     t->n_target     = o->n_target;
@@ -182,7 +218,7 @@ typedef struct pass {
     const sg_train_rows *rows;
     sg_poll             *poll;
     double               done, total;  /* rows, for progress: before this pass, and of the whole call */
-    size_t               n_chunks, n_groups;
+    size_t               chunk, n_chunks, n_groups;
     int                  backward;
     int64_t              step;         /* for random operators */
 } pass;
@@ -192,7 +228,7 @@ static int run_group(void *context, size_t group, int thread)
     const pass          *p         = context;
     sg_trainer          *t         = p->trainer;
     const sg_train_rows *rows      = p->rows;
-    const size_t         chunk     = sg_plan_chunk_rows(t->plan);
+    const size_t         chunk     = p->chunk;
     char                *workspace = t->workspace + (size_t)thread * sg_plan_workspace_bytes(t->plan);
     const size_t         target_bytes = t->n_target * t->real_bytes, out_bytes = t->n_out * t->real_bytes;
     const size_t         first = group * p->n_chunks / p->n_groups, last = (group + 1) * p->n_chunks / p->n_groups;
@@ -269,7 +305,8 @@ static sg_status run_pass(pass *p, double *loss, double *value_loss, sg_error *e
         return sg_fail(error, SG_ERR_SHAPE, "x", "the loss compares groups of %zu rows, got %zu rows in a batch", group, n_rows);
     if (p->backward && n_rows > sg_plan_chunk_rows(t->plan) && sg_graph_flags(t->graph) & SG_OP_COUPLES_ROWS)
         SG_TRY(grow_chunk(t, n_rows, error));
-    const size_t chunk = sg_plan_chunk_rows(t->plan);
+    p->chunk = p->backward && sg_graph_flags(t->graph) & SG_OP_COUPLES_ROWS ? sg_plan_chunk_rows(t->plan) : rows_of_chunk(t, n_rows);
+    const size_t chunk = p->chunk;
     /* Few groups for small batches, because their gradients must be added up; more for large ones, for many threads. */
     p->n_chunks       = (n_rows + chunk - 1) / chunk;
     size_t max_groups = p->backward ? t->max_groups : MAX_GROUPS;

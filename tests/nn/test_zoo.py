@@ -253,24 +253,24 @@ def test_linear_autoencoder_finds_what_principal_components_find():
 
 # ------------------------------------------------------------------------------------------ normalising flows
 FLOWS = [
-    pytest.param(c, n, m, id=f"{c}-{n}-{m}")
+    pytest.param(c, n, m, shuffle, id=f"{c}-{n}-{m}-{shuffle}")
     for c in ("spline", "affine")
-    for n, m in ((2, 0), (5, 0), (3, 2))
+    for n, m, shuffle in ((2, 0, None), (5, 0, None), (3, 2, None), (5, 1, 7))
 ]
 
 
-def rough_flow(coupling, n, n_condition=0, layers=4):
+def rough_flow(coupling, n, n_condition=0, shuffle=None, layers=4):
     """Away from the identity, so that there is something to invert."""
-    flow = zoo.Flow(layers, [8], coupling, bins=5, activation="tanh").build(
+    flow = zoo.Flow(layers, [8], coupling, bins=5, activation="tanh", shuffle=shuffle).build(
         n, seed=1, n_condition=n_condition, dtype="float64"
     )
     flow.network.parameters += np.random.default_rng(5).normal(0, 0.25, flow.network.n_parameters)
     return flow
 
 
-@pytest.mark.parametrize("coupling, n, n_condition", FLOWS)
-def test_flow_and_inverse_undo_each_other(coupling, n, n_condition):
-    flow = rough_flow(coupling, n, n_condition)
+@pytest.mark.parametrize("coupling, n, n_condition, shuffle", FLOWS)
+def test_flow_and_inverse_undo_each_other(coupling, n, n_condition, shuffle):
+    flow = rough_flow(coupling, n, n_condition, shuffle)
     x, condition = random_rows(200, n), random_rows(200, n_condition, 2) if n_condition else None
     z = flow.network.predict(flow._row(x, condition))[:, :n]
     assert np.abs(z - x).max() > 0.3
@@ -278,9 +278,9 @@ def test_flow_and_inverse_undo_each_other(coupling, n, n_condition):
     np.testing.assert_allclose(flow.inverse.predict(flow._row(z, condition)), x, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("coupling, n, n_condition", FLOWS)
-def test_log_determinant_is_that_of_the_jacobian(coupling, n, n_condition):
-    flow, h = rough_flow(coupling, n, n_condition), 1e-5
+@pytest.mark.parametrize("coupling, n, n_condition, shuffle", FLOWS)
+def test_log_determinant_is_that_of_the_jacobian(coupling, n, n_condition, shuffle):
+    flow, h = rough_flow(coupling, n, n_condition, shuffle), 1e-5
     x, condition = random_rows(5, n), random_rows(5, n_condition, 2) if n_condition else None
     columns = [
         (
@@ -294,6 +294,23 @@ def test_log_determinant_is_that_of_the_jacobian(coupling, n, n_condition):
     np.testing.assert_allclose(
         flow.network.predict(flow._row(x, condition))[:, n], expected, rtol=0, atol=1e-5
     )
+
+
+def test_shuffled_flow_splits_its_numbers_in_new_halves_and_transforms_each_in_every_pair_of_couplings():
+    flow = zoo.Flow(layers=8, units=[4], shuffle=3).build(9, seed=1)
+    orders = []
+    for node in flow.network.spec["nodes"]:
+        if node["op"] == "shuffle":
+            x = nn.Input(9)
+            layer = nn.Shuffle(node["attributes"]["seed"])
+            orders.append(
+                nn.Network.from_graph(x, layer(x), seed=1).predict(np.arange(9.0, dtype=np.float32)[None])[0]
+            )
+    assert len(orders) == 3 and len({tuple(order) for order in orders}) == 3
+    for order in orders:
+        np.testing.assert_array_equal(np.sort(order), np.arange(9))
+    with pytest.raises(ValueError, match="seed"):
+        zoo.Flow(shuffle=-1).build(4, seed=1)
 
 
 def test_density_of_a_flow_integrates_to_one():

@@ -511,6 +511,10 @@ class Flow(Params):
         Splines act within [-bound, bound] and are the identity beyond.
     activation : str
         One of ``nn.ACTIVATIONS``.
+    shuffle : int or None
+        Seed of random orders in which the numbers enter every second coupling, so that each pair of couplings
+        splits them into other halves (and still transforms each once): better for more than a few numbers.
+        None: the same halves throughout.
 
     References
     ----------
@@ -529,13 +533,29 @@ class Flow(Params):
     True
     """
 
-    def __init__(self, layers=6, units=(64, 64), coupling="spline", bins=8, bound=5.0, activation="swish"):
+    def __init__(
+        self,
+        layers=6,
+        units=(64, 64),
+        coupling="spline",
+        bins=8,
+        bound=5.0,
+        activation="swish",
+        shuffle=None,
+    ):
         self.layers = layers
         self.units = units
         self.coupling = coupling
         self.bins = bins
         self.bound = bound
         self.activation = activation
+        self.shuffle = shuffle
+
+    def _shuffled(self, value, number, direction):
+        """The value in another order before coupling `number`, where there is one."""
+        if self.shuffle is None or number == 0 or number % 2:
+            return value
+        return _layer("Shuffle", (int(self.shuffle) + number // 2) % 2**31, direction)(value)
 
     def _coupling(self, direction):
         if self.coupling == "spline":
@@ -562,15 +582,16 @@ class Flow(Params):
             sizes.append(sizes[-1][::-1])
         value, logs = x, []
         if not inverse:
-            for k, m in sizes:
+            for number, (k, m) in enumerate(sizes):
+                value = self._shuffled(value, number, "forward")
                 a, b = _columns(value, 0, k), _columns(value, k, n)
                 b, log = self._step((a, k), (b, m), condition, "forward")
                 value, logs = _layer("Concatenate")(b, a), [*logs, log]
         else:
-            for k, m in reversed(sizes):
+            for number, (k, m) in reversed(list(enumerate(sizes))):
                 b, a = _columns(value, 0, m), _columns(value, m, n)
                 b, _ = self._step((a, k), (b, m), condition, "inverse")
-                value = _layer("Concatenate")(a, b)
+                value = self._shuffled(_layer("Concatenate")(a, b), number, "inverse")
         if logs:
             total = logs[0]
             for log in logs[1:]:
@@ -594,6 +615,8 @@ class Flow(Params):
             )
         if self.coupling not in ("spline", "affine"):
             raise ValueError(f"coupling: expected spline or affine, got {self.coupling!r}")
+        if self.shuffle is not None:
+            _seed(self.shuffle)
         return FlowNetwork(self, n, n_condition, _seed(seed), dtype)
 
 
