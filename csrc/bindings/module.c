@@ -13,6 +13,8 @@ int sg_bind_exceptions(PyObject *module);
     X(infer)             \
     X(metrics)           \
     X(nn)                \
+    X(pairs)             \
+    X(samples)           \
     X(store)             \
     X(surrogate)         \
     X(test)              \
