@@ -21,6 +21,7 @@ int sg_bind_exceptions(PyObject *module);
     X(column)            \
     X(ecckd)             \
     X(network_slot)      \
+    X(observables)       \
     X(radiation)
 
 #define X(room) int sg_bind_##room(PyObject *module);
