@@ -18,7 +18,24 @@ const char *sg_step_name(int op) { return op >= 0 && op < SG_STEP_COUNT ? step_n
 
 /* ----------------------------------------------------------------------------------------------- building */
 
-static sg_status check_step(size_t j, const sg_step *step, size_t n_in, const char *what, sg_error *error)
+/* At least two knots within the table, finite, each above the one before in both. */
+static int check_curve(const sg_step *step, size_t n_step, const sg_step *all)
+{
+    const double a = step->a, b = step->b;
+    if (!(a >= 2 && a <= (double)n_step && a == floor(a) && b >= 0 && b + a <= (double)n_step && b == floor(b)))
+        return 0;
+    const sg_step *knot = all + (size_t)b;
+    for (size_t k = 0; k < (size_t)a; k++) {
+        if (knot[k].op != SG_STEP_KNOT || !isfinite(knot[k].a) || !isfinite(knot[k].b))
+            return 0;
+        if (k && !(knot[k].a > knot[k - 1].a && knot[k].b > knot[k - 1].b))
+            return 0;
+    }
+    return 1;
+}
+
+static sg_status check_step(size_t j, const sg_step *step, size_t n_in, size_t n_step, const sg_step *all,
+                            const char *what, sg_error *error)
 {
     double a = step->a, b = step->b;
     int    ok;
@@ -38,6 +55,9 @@ static sg_status check_step(size_t j, const sg_step *step, size_t n_in, const ch
     case SG_STEP_FILL: ok = isfinite(b); break;
     case SG_STEP_CLIP: ok = a <= b; break;
     case SG_STEP_UNMASK: ok = b >= 0 && b < (double)n_in && b == floor(b); break;
+    case SG_STEP_CURVE:
+    case SG_STEP_UNCURVE: ok = check_curve(step, n_step, all); break;
+    case SG_STEP_KNOT: ok = 0; break;
     default:
         return sg_fail(error, SG_ERR_VALUE, what, "column %zu has a step of unknown kind %d", j,
                        (int)step->op);
@@ -66,10 +86,12 @@ static sg_status check(size_t n_in, size_t n_out, const sg_program_column *colum
             return sg_fail(error, SG_ERR_VALUE, what, "column %zu has %d steps from %d, there are %zu", j,
                            (int)c->n_step, (int)c->step, n_step);
         for (int s = 0; s < c->n_step; s++)
-            SG_TRY(check_step(j, step + c->step + s, n_in, what, error));
+            SG_TRY(check_step(j, step + c->step + s, n_in, n_step, step, what, error));
     }
     return SG_OK;
 }
+
+static int is_curve(const sg_step *step) { return step->op == SG_STEP_CURVE || step->op == SG_STEP_UNCURVE; }
 
 /* Whether column j continues the run of columns that ends with j - 1. */
 static int continues(const sg_program *program, size_t j)
@@ -81,7 +103,7 @@ static int continues(const sg_program *program, size_t j)
     for (int s = 0; s < a->n_step; s++) {
         const sg_step *p = program->step + a->step + s, *q = program->step + b->step + s;
         int            exponent = p->op == SG_STEP_ROOT || p->op == SG_STEP_POWER;
-        if (p->op != q->op || p->op == SG_STEP_UNMASK || (exponent && p->a != q->a))
+        if (p->op != q->op || p->op == SG_STEP_UNMASK || is_curve(p) || (exponent && p->a != q->a))
             return 0;
     }
     return 1;
@@ -96,7 +118,49 @@ void sg_program_free(sg_program *program)
     sg_free(program->run);
     sg_free(program->value_f32);
     sg_free(program->value_f64);
+    sg_free(program->piece_f32);
+    sg_free(program->piece_f64);
     sg_free(program);
+}
+
+/* The pieces of the curve of a step; the last one is the straight line beyond the last knot. */
+static void fill_pieces(sg_program *p, const sg_step *curve)
+{
+    const size_t   first = (size_t)curve->b, n = (size_t)curve->a;
+    const sg_step *knot = p->step + first;
+    double         before = 0;
+    for (size_t k = 0; k < n; k++) {
+        double      *piece  = p->piece_f64 + (first + k) * SG_PIECE_SIZE;
+        const size_t at     = k + 1 < n ? k : n - 2;
+        const double secant = (knot[at + 1].b - knot[at].b) / (knot[at + 1].a - knot[at].a);
+        piece[SG_PIECE_X]   = knot[k].a;
+        piece[SG_PIECE_Y]   = knot[k].b;
+        piece[SG_PIECE_W]   = k + 1 < n ? knot[k + 1].a - knot[k].a : 1;
+        piece[SG_PIECE_H]   = k + 1 < n ? knot[k + 1].b - knot[k].b : secant;
+        piece[SG_PIECE_D0]  = k ? sqrt(before) * sqrt(secant) : secant;
+        piece[SG_PIECE_D1]  = secant;
+        if (k)
+            (piece - SG_PIECE_SIZE)[SG_PIECE_D1] = piece[SG_PIECE_D0];
+        before = secant;
+    }
+}
+
+static sg_status fill_curves(sg_program *p, const char *what, sg_error *error)
+{
+    size_t n_curve = 0;
+    for (size_t s = 0; s < p->n_step; s++)
+        n_curve += is_curve(p->step + s);
+    if (!n_curve)
+        return SG_OK;
+    SG_TRY(sg_alloc_array(&p->piece_f32, p->n_step * SG_PIECE_SIZE, sizeof(float), what, error));
+    SG_TRY(sg_alloc_array(&p->piece_f64, p->n_step * SG_PIECE_SIZE, sizeof(double), what, error));
+    for (size_t j = 0; j < p->n_out; j++)
+        for (int s = 0; s < p->column[j].n_step; s++)
+            if (is_curve(p->step + p->column[j].step + s))
+                fill_pieces(p, p->step + p->column[j].step + s);
+    for (size_t k = 0; k < p->n_step * SG_PIECE_SIZE; k++)
+        p->piece_f32[k] = (float)p->piece_f64[k];
+    return SG_OK;
 }
 
 static sg_status fill(sg_program *p, const sg_program_column *column, const sg_step *step, const char *what,
@@ -112,6 +176,7 @@ static sg_status fill(sg_program *p, const sg_program_column *column, const sg_s
     SG_TRY(sg_alloc_array(&p->value_f64, n_value + 2, sizeof(double), what, error));
     memcpy(p->column, column, p->n_out * sizeof *column);
     memcpy(p->step, step, p->n_step * sizeof *step);
+    SG_TRY(fill_curves(p, what, error));
 
     size_t at = 0;
     for (size_t j = 0; j < p->n_out; j++) {
@@ -267,6 +332,39 @@ static double mask_of(const sg_step *step, const double *in)
     return step->op == SG_STEP_UNMASK ? in[(size_t)step->b] : 1;
 }
 
+/* Root of the curve's quadratic by the textbook formula, value by the paper's. */
+static double curve_reference(const sg_program *program, const sg_step *step, double at)
+{
+    const int     back = step->op == SG_STEP_UNCURVE;
+    const double *p    = program->piece_f64 + (size_t)step->b * SG_PIECE_SIZE;
+    const size_t  n    = (size_t)step->a;
+    size_t        k    = 0;
+    if (isnan(at))
+        return at;
+    if (at < p[back ? SG_PIECE_Y : SG_PIECE_X])
+        return back ? p[SG_PIECE_X] + (at - p[SG_PIECE_Y]) / p[SG_PIECE_D0]
+                    : p[SG_PIECE_Y] + (at - p[SG_PIECE_X]) * p[SG_PIECE_D0];
+    while (k + 1 < n && at >= p[(k + 1) * SG_PIECE_SIZE + (back ? SG_PIECE_Y : SG_PIECE_X)])
+        k++;
+    p += k * SG_PIECE_SIZE;
+    const double x = p[SG_PIECE_X], y = p[SG_PIECE_Y], w = p[SG_PIECE_W], h = p[SG_PIECE_H];
+    const double d0 = p[SG_PIECE_D0], d1 = p[SG_PIECE_D1], s = h / w;
+    if (k == n - 1)
+        return back ? x + (at - y) / d1 : y + (at - x) * d1;
+    if (!back) {
+        const double u = (at - x) / w;
+        return y + h * (s * u * u + d0 * u * (1 - u)) / (s + (d0 + d1 - 2 * s) * u * (1 - u));
+    }
+    const double v = (at - y) / h, q = d0 + d1 - 2 * s;
+    const double a = (s - d0) + v * q, b = d0 - v * q, c = -s * v;
+    return x + w * 2 * c / (-b - sqrt(b * b - 4 * a * c));
+}
+
+static double step_value(const sg_program *program, const sg_step *step, double x, double mask)
+{
+    return is_curve(step) ? curve_reference(program, step, x) : sg_step_reference(step, x, mask);
+}
+
 void sg_program_reference(const sg_program *program, const double *in, double *out)
 {
     for (size_t j = 0; j < program->n_out; j++) {
@@ -274,7 +372,7 @@ void sg_program_reference(const sg_program *program, const double *in, double *o
         double                   x      = gather_reference(column, in);
         for (int s = 0; s < column->n_step; s++) {
             const sg_step *step = program->step + column->step + s;
-            x                   = sg_step_reference(step, x, mask_of(step, in));
+            x                   = step_value(program, step, x, mask_of(step, in));
         }
         out[j] = x;
     }
@@ -308,7 +406,7 @@ sg_status sg_program_explain(const sg_program *program, size_t n_rows, const dou
                 if (needs && !isnan(source) && !isinf(source))
                     return sg_fail(error, SG_ERR_DOMAIN, label[column->first], "value %g in row %zu: %s",
                                    source, first_row + row, needs);
-                x = sg_step_reference(step, x, mask);
+                x = step_value(program, step, x, mask);
             }
             if (isnan(x) || isinf(x)) {
                 if (isnan(source) || isinf(source))

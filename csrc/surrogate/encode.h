@@ -35,7 +35,10 @@
     X(SG_STEP_PRESENT, 11, "present", "0 where x is the missing value a (NaN is NaN here), else 1")  \
     X(SG_STEP_FILL, 12, "fill", "b where x is the missing value a, else x")                          \
     X(SG_STEP_CLIP, 13, "clip", "a where x < a, b where x > b, else x (NaN stays)")                  \
-    X(SG_STEP_UNMASK, 14, "unmask", "a where source column b is below 0.5, else x")
+    X(SG_STEP_UNMASK, 14, "unmask", "a where source column b is below 0.5, else x")                  \
+    X(SG_STEP_CURVE, 15, "curve", "the monotone curve through a knots, those of the steps from b on") \
+    X(SG_STEP_UNCURVE, 16, "uncurve", "the inverse of that curve")                                   \
+    X(SG_STEP_KNOT, 17, "knot", "a point (a, b) of a curve: data, not part of any column's chain")
 
 typedef enum sg_step_op {
 #define X(name, number, text, doc) name = number,
@@ -72,6 +75,11 @@ typedef struct sg_program_run {
     int    across;     /* plain gathers of neighbouring sources: may run across the columns of a row */
 } sg_program_run;
 
+/* Between two knots a curve is a monotone rational quadratic (Gregory & Delbourgo 1982, doi:10.1093/imanum/2.2.123)
+ * whose slope at a knot is the geometric mean of the two secants there; beyond its ends it goes on straight, with the
+ * first and last secant. The inverse is exact. Piece k from (x, y), with width w, height h and slopes d0, d1 at its ends. */
+enum { SG_PIECE_X, SG_PIECE_Y, SG_PIECE_W, SG_PIECE_H, SG_PIECE_D0, SG_PIECE_D1, SG_PIECE_SIZE = 8 };
+
 typedef struct sg_program {
     size_t             n_in, n_out, n_step, n_run;
     sg_program_column *column;  /* (n_out) */
@@ -79,6 +87,8 @@ typedef struct sg_program {
     sg_program_run    *run;     /* (n_run) */
     float             *value_f32;
     double            *value_f64;
+    float             *piece_f32; /* (n_step, SG_PIECE_SIZE) of the piece that starts at a knot; NULL without knots */
+    double            *piece_f64;
 } sg_program;
 
 /* Copies and checks a program: sources and steps within range, parameters that make sense. what names it

@@ -144,9 +144,101 @@ static __attribute__((noinline)) void multiply_slope(int op, size_t n, const rea
 
 #if SG_REAL_IS_FLOAT
 #define VALUES(program) ((program)->value_f32)
+#define PIECES(program) ((program)->piece_f32)
 #else
 #define VALUES(program) ((program)->value_f64)
+#define PIECES(program) ((program)->piece_f64)
 #endif
+
+/* The piece of a curve that holds x, or y on the way back: one per element of a strip. Knots at equal distances, as those
+ * in the direction of the normal number are, need no search: the guess is at most one off. NaN falls into the first piece. */
+static size_t find_piece(const real *piece, size_t n, size_t which, real at, real first, real per_step)
+{
+    const real *knot = piece + which;
+    size_t      low  = 0, high = n;
+    if (per_step > 0) {
+        const real guess = (at - first) * per_step;
+        low = guess > 0 ? (guess < (real)(n - 1) ? (size_t)guess : n - 1) : 0;
+        while (low && at < knot[low * SG_PIECE_SIZE])
+            low--;
+        while (low + 1 < n && at >= knot[(low + 1) * SG_PIECE_SIZE])
+            low++;
+        return low;
+    }
+    while (high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+        const int    above  = at >= knot[middle * SG_PIECE_SIZE];
+        low                 = above ? middle : low;
+        high                = above ? high : middle;
+    }
+    return low;
+}
+
+/* 1 / distance of knots in x if they are at equal distances to within a hundredth of one, else 0. */
+static real knots_per_unit(const real *piece, size_t n)
+{
+    const real first = piece[SG_PIECE_X], step = (piece[(n - 1) * SG_PIECE_SIZE + SG_PIECE_X] - first) / (real)(n - 1);
+    for (size_t k = 1; k < n; k++) {
+        const real off = piece[k * SG_PIECE_SIZE + SG_PIECE_X] - first - (real)k * step;
+        if (!(off < R(0.01) * step && off > R(-0.01) * step))
+            return 0;
+    }
+    return 1 / step;
+}
+
+/* y of a strip of whole vectors, and its derivative times slope if slope is not NULL. */
+static __attribute__((noinline)) void apply_curve(const sg_program *program, const sg_step *step, size_t n, const real *x, real *y,
+                                                  real *slope)
+{
+    const int    back  = step->op == SG_STEP_UNCURVE;
+    const size_t which = back ? SG_PIECE_Y : SG_PIECE_X, n_knot = (size_t)step->a;
+    const real  *piece = PIECES(program) + (size_t)step->b * SG_PIECE_SIZE;
+    const real   per   = back ? 0 : knots_per_unit(piece, n_knot), first = piece[SG_PIECE_X];
+    const vr     one = vr_set1(R(1)), zero = vr_zero(), lowest = vr_set1(piece[which]);
+    const vr     highest = vr_set1(piece[(n_knot - 1) * SG_PIECE_SIZE + which]);
+    for (size_t i = 0; i < n; i += VL) {
+        real lane[SG_PIECE_SIZE][VL];
+        for (size_t l = 0; l < VL; l++) {
+            const real *p = piece + find_piece(piece, n_knot, which, x[i + l], first, per) * SG_PIECE_SIZE;
+            for (int k = 0; k <= SG_PIECE_D1; k++)
+                lane[k][l] = p[k];
+        }
+        const vr at = vr_load(x + i), x0 = vr_load(lane[SG_PIECE_X]), y0 = vr_load(lane[SG_PIECE_Y]);
+        const vr w = vr_load(lane[SG_PIECE_W]), h = vr_load(lane[SG_PIECE_H]);
+        const vr d0 = vr_load(lane[SG_PIECE_D0]), d1 = vr_load(lane[SG_PIECE_D1]);
+        const vr s = vr_div(h, w), q = vr_sub(vr_add(d0, d1), vr_add(s, s));
+        const vm below = vr_lt(at, lowest), beyond = vm_or(below, vr_le(highest, at));
+        const vr end = vr_select(below, d0, d1);
+        vr       u, to, straight;
+        if (back) { /* (s - d0 + v q) u^2 + (d0 - v q) u - s v = 0; the discriminant is a sum of what is not negative */
+            const vr v    = vr_min(one, vr_max(zero, vr_div(vr_sub(at, y0), h)));
+            const vr half = vr_mul(vr_set1(R(0.5)), vr_fnma(v, q, d0)), a = vr_fma(v, q, vr_sub(s, d0));
+            const vr less = vr_mul(s, v), e = vr_sub(half, less);
+            const vr root = vr_sqrt(vr_fma(e, e, vr_mul(vr_mul(s, s), vr_mul(v, vr_sub(one, v)))));
+            const vm plus = vr_le(zero, half);
+            u  = vr_div(vr_select(plus, less, vr_sub(root, half)), vr_select(plus, vr_add(half, root), a));
+            u  = vr_min(one, vr_max(zero, u));
+            to = vr_fma(u, w, x0);
+            straight = vr_add(x0, vr_div(vr_sub(at, y0), end));
+        } else {
+            u              = vr_min(one, vr_max(zero, vr_div(vr_sub(at, x0), w)));
+            const vr t     = vr_mul(u, vr_sub(one, u));
+            const vr ratio = vr_div(vr_fma(s, vr_mul(u, u), vr_mul(d0, t)), vr_fma(q, t, s));
+            to             = vr_fma(h, ratio, y0);
+            straight       = vr_fma(vr_sub(at, x0), end, y0);
+        }
+        vr_store(y + i, vr_select(vr_isnan(at), at, vr_select(beyond, straight, to)));
+        if (slope) {
+            const vr rest = vr_sub(one, u), t = vr_mul(u, rest), r = vr_div(s, vr_fma(q, t, s));
+            const vr curve = vr_fma(d1, vr_mul(u, u), vr_fma(vr_add(s, s), t, vr_mul(d0, vr_mul(rest, rest))));
+            const vr d     = vr_select(beyond, end, vr_mul(vr_mul(r, r), curve));
+            const vr by    = vr_load(slope + i);
+            vr_store(slope + i, back ? vr_div(by, d) : vr_mul(by, d));
+        }
+    }
+}
+
+static int is_curve(const sg_step *step) { return step->op == SG_STEP_CURVE || step->op == SG_STEP_UNCURVE; }
 
 /* A table of floats (single != 0) or doubles; single is a constant wherever these functions are inlined. */
 typedef struct {
@@ -210,7 +302,10 @@ SG_INLINE void run_down(const sg_program *program, const sg_program_run *run, si
         const sg_step *step = program->step + column->step + s;
         if (step->op == SG_STEP_UNMASK)
             load_strip(other, n, in, row, (size_t)step->b, in.row, in_single);
-        apply_same(step->op, n, x, x, value, value + run->n, other);
+        if (is_curve(step))
+            apply_curve(program, step, n, x, x, NULL);
+        else
+            apply_same(step->op, n, x, x, value, value + run->n, other);
         value += 2 * run->n;
     }
     store_strip(x, n, out, row, j, out.row, out_single);
@@ -296,6 +391,13 @@ SG_INLINE void slopes(const sg_program *program, const sg_program_run *run, size
         const sg_step *step = program->step + column->step + s;
         if (step->op == SG_STEP_UNMASK)
             load_strip(other, n, in, row, (size_t)step->b, in.row, in_single);
+        if (is_curve(step)) {
+            apply_curve(program, step, whole, x, y, slope);
+            if (column->gather == SG_GATHER_ANGLE)
+                apply_curve(program, step, whole, x, y, second);
+            memcpy(x, y, whole * sizeof(real));
+            continue;
+        }
         apply_same(step->op, whole, x, y, value, value + run->n, other);
         multiply_slope(step->op, whole, x, y, slope, value[0], value[run->n], other);
         if (column->gather == SG_GATHER_ANGLE)

@@ -18,6 +18,7 @@ transform                 network variable                                      
 :class:`Mask`             value with missing ones filled, and a column that     the filling, such that it encodes to 0
                           is 1 where the value is present
 :class:`Clip`             x limited to [low, high], both ways
+:class:`Quantile`         a standard normal number                              a smooth monotone curve through quantiles
 ========================= ===================================================== ===========================================
 """
 
@@ -35,6 +36,7 @@ __all__ = [
     "Mask",
     "MinMax",
     "OneHot",
+    "Quantile",
     "Root",
     "SignedLog",
     "Standardise",
@@ -531,8 +533,113 @@ class Clip(Transform):
     _inverse = _forward
 
 
+class Quantile(Transform):
+    """A standard normal number: the distribution of the training data is mapped to N(0, 1) by a smooth
+    monotone curve through quantiles. What a generative model likes best: marginals are right from the start,
+    and only the dependence between variables is left to learn.
+
+    Parameters
+    ----------
+    knots : int, optional
+        Points of the curve, 2 to 4096, at equal distances of the normal number. Many knots follow the noise of
+        the training sample (the density between two knots has a relative error of about ``1 / sqrt(rows between
+        them)``), few knots leave sharp features to the network.
+    most_rows : int, optional
+        Of a column that are kept while learning; of more rows every second, fourth, ... counts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import simgraft as sg
+    >>> from simgraft import encode
+    >>> x = np.random.default_rng(1).exponential(size=(20_000, 1))
+    >>> encoder = encode.Encoder({"t": encode.Quantile()}).fit(x, {"t": sg.Var("s")})
+    >>> z = encoder.transform(x, dtype="float64")
+    >>> bool(abs(z.mean()) < 0.02 and abs(z.std() - 1) < 0.02)
+    True
+    >>> bool(np.allclose(encoder.inverse_transform(z), x, rtol=1e-12))
+    True
+
+    Notes
+    -----
+    Between knots the curve is a monotone rational quadratic (Gregory & Delbourgo 1982,
+    doi:10.1093/imanum/2.2.123), whose inverse is exact; beyond the outermost knots, at the quantiles of 1 / (n +
+    1) and n / (n + 1) of n rows but not beyond 5 standard deviations, it goes on straight: tails like those of a
+    normal distribution with the spread found there. Put :class:`Log` before it for heavy tails, and :class:`Clip`
+    for hard limits.
+
+    A value that many rows share has no density. Where one takes up the distance of two knots the column is refused,
+    and the message names the value; give it a class of its own (:class:`Mask` with ``missing`` this value), or spread
+    it out before. Rarer repeated values pass.
+    """
+
+    _parameters = ("knots", "most_rows")
+    _learnt = ("z_", "x_")
+
+    def __init__(self, *, knots=128, most_rows=1_000_000):
+        self.knots = knots
+        self.most_rows = most_rows
+
+    @property
+    def _learns(self):
+        return True
+
+    def _start(self, n):
+        if self.knots != int(self.knots) or not 2 <= self.knots <= 4096:
+            raise ValueError(f"knots: expected a whole number from 2 to 4096, got {self.knots!r}")
+        if not self.most_rows >= 2:
+            raise ValueError(f"most_rows: expected at least 2, got {self.most_rows!r}")
+        self._kept, self._every, self._seen = [[] for _ in range(n)], 1, 0
+
+    def _update(self, x, present):
+        rows = np.arange(self._seen, self._seen + len(x)) % self._every == 0
+        self._seen += len(x)
+        for k, kept in enumerate(self._kept):
+            kept.append(x[rows if present is None else rows & present[:, k], k].copy())
+        while self._seen / self._every > self.most_rows:
+            self._every *= 2
+            self._kept = [[np.concatenate(kept)[::2]] for kept in self._kept]
+
+    def _finish(self):
+        from statistics import NormalDist
+
+        normal, z, x = NormalDist(), [], []
+        for k, kept in enumerate(self._kept):
+            values = np.sort(np.concatenate(kept))
+            n = len(values)
+            if n < 2:
+                raise ValueError("data: a column with fewer than two values has no quantiles to learn")
+            end = min(-normal.inv_cdf(1 / (n + 1)), 5.0)
+            at = np.linspace(-end, end, int(self.knots))
+            share = np.array([normal.cdf(v) for v in at])
+            curve = np.interp(share * (n + 1) - 1, np.arange(n), values)
+            curve[0], curve[-1] = min(curve[0], values[0]), max(curve[-1], values[-1])
+            same = np.flatnonzero(np.diff(curve) <= _CONSTANT * np.abs(curve[1:]))
+            if len(same):
+                value = curve[same[0]]
+                portion = np.mean(values == value)
+                raise _core.DomainError(
+                    f"the value {value:.9g} takes up {portion:.3g} of the rows, and a point has no density: "
+                    "give it a class of its own (Mask), spread it out, or take fewer knots"
+                )
+            z.append(at)
+            x.append(curve)
+        self.z_, self.x_ = np.array(z), np.array(x)
+        del self._kept, self._every, self._seen
+
+    def _knots(self, k):
+        return np.stack([self.z_[k], self.x_[k]], axis=1)
+
+    def _forward(self, k):
+        return [("uncurve", self._knots(k), 0)]
+
+    def _inverse(self, k):
+        return [("curve", self._knots(k), 0)]
+
+
 _TRANSFORMS = {
-    kind.__name__: kind for kind in (Standardise, MinMax, Log, Root, SignedLog, Angle, OneHot, Mask, Clip)
+    kind.__name__: kind
+    for kind in (Standardise, MinMax, Log, Root, SignedLog, Angle, OneHot, Mask, Clip, Quantile)
 }
 
 
@@ -676,8 +783,11 @@ class Encoder:
                     self._update(learners, program, block)
             if row == 0:
                 raise ValueError("data: expected at least one row, got none")
-            for _, transform, _ in learners:
-                transform._finish()
+            for name, transform, _ in learners:
+                try:
+                    transform._finish()
+                except _core.DomainError as problem:
+                    raise _core.DomainError(f"{name}: {problem}") from None
                 self._fitted.add(id(transform))
             first = False
             if not learners:
@@ -1050,6 +1160,13 @@ class Encoder:
 
 
 def _arrays(columns, steps):
+    """The program as arrays; the knots of a curve follow the steps of all columns."""
+    steps, n = list(steps), len(steps)
+    for i in range(n):
+        name, a, b = steps[i]
+        if isinstance(a, np.ndarray):
+            steps[i] = (name, len(a), len(steps))
+            steps += [("knot", x, y) for x, y in a]
     column = np.array(columns, dtype=np.int32).reshape(-1, 5)
     op = np.array([_STEP[name] for name, _, _ in steps], dtype=np.int32)
     value = np.array([(a, b) for _, a, b in steps], dtype=np.float64).reshape(-1, 2)

@@ -26,6 +26,7 @@ def every_transform():
         "flux": sg.Var("W m-2"),
         "ozone": sg.Var("1"),
         "rain": sg.Var("mm"),
+        "energy": sg.Var("J"),
     }
     chains = {
         "wind": encode.Angle(period=360.0),
@@ -35,6 +36,7 @@ def every_transform():
         "flux": [encode.SignedLog(), encode.Standardise()],
         "ozone": [encode.Root(4), encode.MinMax()],
         "rain": [encode.Clip(low=0.0), encode.Root(3), encode.Standardise()],
+        "energy": encode.Quantile(knots=33),
     }
     return variables, chains
 
@@ -52,6 +54,7 @@ def rows_of_everything(n, seed=0):
             rng.normal(0, 3, n) ** 3,
             rng.random(n) ** 4,
             rng.random(n) ** 2,
+            rng.gamma(2.0, size=n),
         ]
     )
 

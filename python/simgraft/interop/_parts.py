@@ -25,6 +25,9 @@ STEPS = (
     "fill",
     "clip",
     "unmask",
+    "curve",
+    "uncurve",
+    "knot",
 )  # csrc/surrogate/encode.h
 MAY_MISS, CATEGORY = 1, 2
 
