@@ -8,11 +8,6 @@
 
 enum { ROWS = 1024 };  /* rows between two looks at Ctrl-C, and of a thread's block */
 
-static int real_type(PyObject *object)
-{
-    return PyArray_Check(object) && PyArray_TYPE((PyArrayObject *)object) == NPY_FLOAT ? NPY_FLOAT : NPY_DOUBLE;
-}
-
 static size_t at_most(size_t rows, size_t n, size_t from) { return n - from < rows ? n - from : rows; }
 static size_t block_rows(size_t n, size_t from) { return at_most(ROWS, n, from); }
 
@@ -93,7 +88,7 @@ static PyObject *moments_update(PyObject *self, PyObject *arguments)
         return NULL;
     sg_dims        dims = {0};
     state_arrays   held = {0};
-    PyArrayObject *weight = NULL, *x = sg_array_in(&dims, x_object, "x", real_type(x_object), "n m", SG_FINITE);
+    PyArrayObject *weight = NULL, *x = sg_array_in(&dims, x_object, "x", sg_real_type(x_object), "n m", SG_FINITE);
     double        *work   = NULL;
     PyObject      *result = NULL;
     if (!x || weight_in(&dims, weight_object, &weight) ||
@@ -160,7 +155,7 @@ static PyObject *errors_update(PyObject *self, PyObject *arguments)
         return NULL;
     sg_dims        dims = {0};
     state_arrays   held = {0};
-    int            type = real_type(prediction_object);
+    int            type = sg_real_type(prediction_object);
     PyArrayObject *weight = NULL, *truth = NULL;
     PyArrayObject *prediction = sg_array_in(&dims, prediction_object, "prediction", type, "n m", 0);
     PyObject      *result     = NULL;
@@ -283,7 +278,7 @@ static PyObject *squared_distance(PyObject *self, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "OOO|i", &x_object, &mean_object, &whitening_object, &num_threads))
         return NULL;
     sg_dims        dims = {0};
-    int            type = real_type(x_object);
+    int            type = sg_real_type(x_object);
     PyArrayObject *mean = NULL, *w = NULL, *out = NULL, *x = sg_array_in(&dims, x_object, "x", type, "n m", 0);
     if (x && (mean = sg_array_in(&dims, mean_object, "mean", type, "m", 0)) &&
         (w = sg_array_in(&dims, whitening_object, "whitening", type, "m m", 0)))

@@ -63,7 +63,7 @@ static int observables_block(void *context, size_t block, int thread)
 static PyObject *run(what kind, sg_coordinates coordinates, PyObject *object, PyObject *index_object, int num_threads)
 {
     sg_dims        dims = {0};
-    int            type = PyArray_Check(object) && PyArray_TYPE((PyArrayObject *)object) == NPY_FLOAT ? NPY_FLOAT : NPY_DOUBLE;
+    int            type = sg_real_type(object);
     PyArrayObject *index = NULL, *out = NULL, *columns = sg_array_in(&dims, object, "values", type, kinds[kind].shape, 0);
     if (!columns || (!(index = sg_array_in(&dims, index_object, "index", NPY_INT64, "k 4", SG_OPTIONAL)) && PyErr_Occurred()))
         goto done;
@@ -133,7 +133,7 @@ static PyObject *event_separation(PyObject *self, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "OOOO", &object[0], &object[1], &object[2], &object[3]))
         return NULL;
     static const char *const names[] = {"eta_a", "phi_a", "eta_b", "phi_b"};
-    int            type = PyArray_Check(object[0]) && PyArray_TYPE((PyArrayObject *)object[0]) == NPY_FLOAT ? NPY_FLOAT : NPY_DOUBLE;
+    int            type = sg_real_type(object[0]);
     sg_dims        dims = {0};
     PyArrayObject *in[4] = {0}, *out = NULL;
     for (int i = 0; i < 4; i++)

@@ -8,11 +8,6 @@
 
 enum { QUERIES = 64 };  /* of a thread's block */
 
-static int real_type(PyObject *object)
-{
-    return PyArray_Check(object) && PyArray_TYPE((PyArrayObject *)object) == NPY_FLOAT ? NPY_FLOAT : NPY_DOUBLE;
-}
-
 typedef enum { NEAREST, WITHIN, DISTANCE, POLYNOMIAL } pairs_kind;
 
 typedef struct {
@@ -111,7 +106,7 @@ static PyObject *nearest(PyObject *self, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "OOnp|i", &query_object, &reference_object, &k, &same, &num_threads))
         return NULL;
     sg_dims        dims      = {0};
-    int            type      = real_type(query_object);
+    int            type      = sg_real_type(query_object);
     PyArrayObject *reference = NULL, *square = NULL, *index = NULL;
     PyObject      *result    = NULL;
     PyArrayObject *query     = sg_array_in(&dims, query_object, "query", type, "n m", 0);
@@ -152,7 +147,7 @@ static PyObject *pair_sums(pairs_kind kind, PyObject *query_object, PyObject *re
                            const char *lane_name, double fill, double scale, double offset, int degree, int num_threads)
 {
     sg_dims        dims      = {0};
-    int            type      = real_type(query_object);
+    int            type      = sg_real_type(query_object);
     PyArrayObject *reference = NULL, *lane = NULL, *out = NULL;
     PyArrayObject *query     = sg_array_in(&dims, query_object, "query", type, "n m", 0);
     if (query && (reference = sg_array_in(&dims, reference_object, "reference", type, "n_reference m", 0)) &&

@@ -309,12 +309,6 @@ static void *output(holder *h, PyObject *result, int wanted, const char *name, c
     return hold(h, array);
 }
 
-/* The precision of a call is that of this argument. */
-static int precision_of(PyObject *object)
-{
-    return PyArray_Check(object) && PyArray_TYPE((PyArrayObject *)object) == NPY_FLOAT ? NPY_FLOAT : NPY_DOUBLE;
-}
-
 const sg_kdist *sg_bind_kdist(PyObject *object, const char *name)
 {
     if (!PyObject_TypeCheck(object, kdist_type)) {
@@ -368,7 +362,7 @@ typedef struct {
     PyObject *result = PyDict_New();                                                                 \
     if (!result)                                                                                     \
         return NULL;                                                                                 \
-    holder h      = {.type = precision_of(decides)};                                                 \
+    holder h      = {.type = sg_real_type(decides)};                                                 \
     int    failed = h.type == NPY_FLOAT ? call##_f32(&a, &h, result) : call##_f64(&a, &h, result);   \
     release(&h);                                                                                     \
     if (failed)                                                                                      \
@@ -492,7 +486,7 @@ static PyObject *heating_rate(PyObject *self, PyObject *arguments)
     PyObject *p, *up, *down;
     if (!PyArg_ParseTuple(arguments, "OOO", &p, &up, &down))
         return NULL;
-    holder    h = {.type = precision_of(p)};
+    holder    h = {.type = sg_real_type(p)};
     void     *p_lev = input(&h, p, "pressure_level", "n_col n_lay+1", 0), *flux_up = NULL, *flux_down = NULL;
     PyArrayObject *heating = NULL;
     if (p_lev && (flux_up = input(&h, up, "flux_up", "n_col n_lay+1", 0)) &&

@@ -9,11 +9,6 @@
 
 static void *data_of(PyArrayObject *array) { return array ? PyArray_DATA(array) : NULL; }
 
-static int real_type(PyObject *object)
-{
-    return PyArray_Check(object) && PyArray_TYPE((PyArrayObject *)object) == NPY_FLOAT ? NPY_FLOAT : NPY_DOUBLE;
-}
-
 /* --------------------------------------------------------------------------------------------------- distances */
 
 typedef struct {
@@ -74,7 +69,7 @@ static PyObject *sample_distances(PyObject *self, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "OOOOO|i", &a_object, &wa_object, &b_object, &wb_object, &direction_object, &num_threads))
         return NULL;
     sg_dims        dims      = {0};
-    int            type_a    = real_type(a_object), type_b = real_type(b_object);
+    int            type_a    = sg_real_type(a_object), type_b = sg_real_type(b_object);
     PyArrayObject *b = NULL, *wa = NULL, *wb = NULL, *direction = NULL, *out = NULL;
     PyArrayObject *a = sg_array_in(&dims, a_object, "a", type_a, "m n_a", SG_NONEMPTY);
     if (!a || !(b = sg_array_in(&dims, b_object, "b", type_b, "m n_b", SG_NONEMPTY)) ||

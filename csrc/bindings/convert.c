@@ -209,6 +209,11 @@ static int check_finite(PyArrayObject *array, const char *name)
     return -1;
 }
 
+int sg_real_type(PyObject *object)
+{
+    return PyArray_Check(object) && PyArray_TYPE((PyArrayObject *)object) == NPY_FLOAT ? NPY_FLOAT : NPY_DOUBLE;
+}
+
 PyArrayObject *sg_array_in(sg_dims *dims, PyObject *object, const char *name, int type, const char *shape, int flags)
 {
     if ((flags & SG_OPTIONAL) && (!object || object == Py_None))

@@ -44,6 +44,9 @@ enum {
     SG_OPTIONAL = 8   /* None gives NULL without an error (check PyErr_Occurred()) */
 };
 
+/* The precision of a call is that of this argument: NPY_FLOAT of a float32 array, else NPY_DOUBLE. */
+int sg_real_type(PyObject *object);
+
 /* New reference, or NULL with an exception set. */
 PyArrayObject *sg_array_in(sg_dims *dims, PyObject *object, const char *name, int type, const char *shape, int flags);
 
