@@ -39,7 +39,8 @@ SG_INLINE sums zero_sums(void)
     return s;
 }
 
-SG_INLINE sums squares(const group *g, size_t n_col, const real *tile)
+/* Sums over the columns of (x - y)^2, or of x y where product is set (a constant wherever this is inlined). */
+SG_INLINE sums over_columns(const group *g, size_t n_col, const real *tile, int product)
 {
     sums s = zero_sums();
     for (size_t j = 0; j < n_col; j++, tile += TILE) {
@@ -53,27 +54,8 @@ SG_INLINE sums squares(const group *g, size_t n_col, const real *tile)
 #pragma GCC unroll 8
             for (int v = 0; v < VECTORS; v++) {
                 vr d        = vr_sub(x, reference[v]);
-                s.sum[q][v] = vr_fma(d, d, s.sum[q][v]);
+                s.sum[q][v] = product ? vr_fma(x, reference[v], s.sum[q][v]) : vr_fma(d, d, s.sum[q][v]);
             }
-        }
-    }
-    return s;
-}
-
-SG_INLINE sums products(const group *g, size_t n_col, const real *tile)
-{
-    sums s = zero_sums();
-    for (size_t j = 0; j < n_col; j++, tile += TILE) {
-        vr reference[VECTORS];
-#pragma GCC unroll 8
-        for (int v = 0; v < VECTORS; v++)
-            reference[v] = vr_load(tile + v * VL);
-#pragma GCC unroll 8
-        for (int q = 0; q < GROUP; q++) {
-            vr x = vr_set1(g->row[q][j]);
-#pragma GCC unroll 8
-            for (int v = 0; v < VECTORS; v++)
-                s.sum[q][v] = vr_fma(x, reference[v], s.sum[q][v]);
         }
     }
     return s;
@@ -114,7 +96,7 @@ static void nearest(size_t n_query, size_t n_reference, size_t n_col, size_t k, 
         for (size_t first = 0; first < n_query; first += GROUP) {
             group g = group_of(query, n_col, first, n_query);
             for (size_t t = chunk; t < stop; t++) {
-                sums s = squares(&g, n_col, tiles + t * n_col * TILE);
+                sums s = over_columns(&g, n_col, tiles + t * n_col * TILE, 0);
                 for (size_t q = 0; q < g.n; q++) {
                     real *mine = square + (first + q) * k;
                     for (int v = 0; v < VECTORS; v++) {
@@ -147,7 +129,7 @@ static void within(size_t n_query, size_t n_reference, size_t n_col, const real 
             group g    = group_of(query, n_col, first, n_query);
             sums  hits = zero_sums();
             for (size_t t = chunk; t < stop; t++) {
-                sums s = squares(&g, n_col, tiles + t * n_col * TILE);
+                sums s = over_columns(&g, n_col, tiles + t * n_col * TILE, 0);
                 for (int v = 0; v < VECTORS; v++) {
                     vr radius = vr_load(square_radius + t * TILE + v * VL);
                     for (int q = 0; q < GROUP; q++)
@@ -179,7 +161,7 @@ SG_INLINE void sum_pairs(size_t n_query, size_t n_reference, size_t n_col, const
             sums   part = zero_sums();
             for (size_t t = chunk; t < stop; t++) {
                 const real *tile = tiles + t * n_col * TILE;
-                sums        s    = polynomial ? products(&g, n_col, tile) : squares(&g, n_col, tile);
+                sums        s    = over_columns(&g, n_col, tile, polynomial);
                 for (int v = 0; v < VECTORS; v++) {
                     vr w = vr_load(weight + t * TILE + v * VL);
                     for (int q = 0; q < GROUP; q++) {

@@ -91,8 +91,6 @@ static sg_status check(size_t n_in, size_t n_out, const sg_program_column *colum
     return SG_OK;
 }
 
-static int is_curve(const sg_step *step) { return step->op == SG_STEP_CURVE || step->op == SG_STEP_UNCURVE; }
-
 /* Whether column j continues the run of columns that ends with j - 1. */
 static int continues(const sg_program *program, size_t j)
 {
@@ -103,7 +101,7 @@ static int continues(const sg_program *program, size_t j)
     for (int s = 0; s < a->n_step; s++) {
         const sg_step *p = program->step + a->step + s, *q = program->step + b->step + s;
         int            exponent = p->op == SG_STEP_ROOT || p->op == SG_STEP_POWER;
-        if (p->op != q->op || p->op == SG_STEP_UNMASK || is_curve(p) || (exponent && p->a != q->a))
+        if (p->op != q->op || p->op == SG_STEP_UNMASK || sg_step_is_curve(p) || (exponent && p->a != q->a))
             return 0;
     }
     return 1;
@@ -121,6 +119,16 @@ void sg_program_free(sg_program *program)
     sg_free(program->piece_f32);
     sg_free(program->piece_f64);
     sg_free(program);
+}
+
+/* 1 / distance of knots in x if they are at equal distances to within a hundredth of one, else 0. */
+static double knots_per_unit(const sg_step *knot, size_t n)
+{
+    const double step = (knot[n - 1].a - knot[0].a) / (double)(n - 1);
+    for (size_t k = 1; k < n; k++)
+        if (!(fabs(knot[k].a - knot[0].a - (double)k * step) < 0.01 * step))
+            return 0;
+    return 1 / step;
 }
 
 /* The pieces of the curve of a step; the last one is the straight line beyond the last knot. */
@@ -143,20 +151,21 @@ static void fill_pieces(sg_program *p, const sg_step *curve)
             (piece - SG_PIECE_SIZE)[SG_PIECE_D1] = piece[SG_PIECE_D0];
         before = secant;
     }
+    p->piece_f64[first * SG_PIECE_SIZE + SG_PIECE_PER_UNIT] = knots_per_unit(knot, n);
 }
 
 static sg_status fill_curves(sg_program *p, const char *what, sg_error *error)
 {
     size_t n_curve = 0;
     for (size_t s = 0; s < p->n_step; s++)
-        n_curve += is_curve(p->step + s);
+        n_curve += sg_step_is_curve(p->step + s);
     if (!n_curve)
         return SG_OK;
     SG_TRY(sg_alloc_array(&p->piece_f32, p->n_step * SG_PIECE_SIZE, sizeof(float), what, error));
     SG_TRY(sg_alloc_array(&p->piece_f64, p->n_step * SG_PIECE_SIZE, sizeof(double), what, error));
     for (size_t j = 0; j < p->n_out; j++)
         for (int s = 0; s < p->column[j].n_step; s++)
-            if (is_curve(p->step + p->column[j].step + s))
+            if (sg_step_is_curve(p->step + p->column[j].step + s))
                 fill_pieces(p, p->step + p->column[j].step + s);
     for (size_t k = 0; k < p->n_step * SG_PIECE_SIZE; k++)
         p->piece_f32[k] = (float)p->piece_f64[k];
@@ -362,7 +371,7 @@ static double curve_reference(const sg_program *program, const sg_step *step, do
 
 static double step_value(const sg_program *program, const sg_step *step, double x, double mask)
 {
-    return is_curve(step) ? curve_reference(program, step, x) : sg_step_reference(step, x, mask);
+    return sg_step_is_curve(step) ? curve_reference(program, step, x) : sg_step_reference(step, x, mask);
 }
 
 void sg_program_reference(const sg_program *program, const double *in, double *out)

@@ -52,6 +52,8 @@ typedef struct sg_step {
     double  a, b;
 } sg_step;
 
+static inline int sg_step_is_curve(const sg_step *step) { return step->op == SG_STEP_CURVE || step->op == SG_STEP_UNCURVE; }
+
 /* How the value of an output column starts. The numbers are stored in surrogate files. */
 typedef enum sg_gather {
     SG_GATHER_COLUMN,  /* x = source[first]                                             */
@@ -77,8 +79,9 @@ typedef struct sg_program_run {
 
 /* Between two knots a curve is a monotone rational quadratic (Gregory & Delbourgo 1982, doi:10.1093/imanum/2.2.123)
  * whose slope at a knot is the geometric mean of the two secants there; beyond its ends it goes on straight, with the
- * first and last secant. The inverse is exact. Piece k from (x, y), with width w, height h and slopes d0, d1 at its ends. */
-enum { SG_PIECE_X, SG_PIECE_Y, SG_PIECE_W, SG_PIECE_H, SG_PIECE_D0, SG_PIECE_D1, SG_PIECE_SIZE = 8 };
+ * first and last secant. The inverse is exact. Piece k from (x, y), with width w, height h and slopes d0, d1 at its ends. The first piece says how
+ * many knots there are per unit of x where they are at equal distances to within a hundredth of one, else 0. */
+enum { SG_PIECE_X, SG_PIECE_Y, SG_PIECE_W, SG_PIECE_H, SG_PIECE_D0, SG_PIECE_D1, SG_PIECE_PER_UNIT, SG_PIECE_SIZE = 8 };
 
 typedef struct sg_program {
     size_t             n_in, n_out, n_step, n_run;

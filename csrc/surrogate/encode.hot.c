@@ -174,18 +174,6 @@ static size_t find_piece(const real *piece, size_t n, size_t which, real at, rea
     return low;
 }
 
-/* 1 / distance of knots in x if they are at equal distances to within a hundredth of one, else 0. */
-static real knots_per_unit(const real *piece, size_t n)
-{
-    const real first = piece[SG_PIECE_X], step = (piece[(n - 1) * SG_PIECE_SIZE + SG_PIECE_X] - first) / (real)(n - 1);
-    for (size_t k = 1; k < n; k++) {
-        const real off = piece[k * SG_PIECE_SIZE + SG_PIECE_X] - first - (real)k * step;
-        if (!(off < R(0.01) * step && off > R(-0.01) * step))
-            return 0;
-    }
-    return 1 / step;
-}
-
 /* y of a strip of whole vectors, and its derivative times slope if slope is not NULL. */
 static __attribute__((noinline)) void apply_curve(const sg_program *program, const sg_step *step, size_t n, const real *x, real *y,
                                                   real *slope)
@@ -193,7 +181,7 @@ static __attribute__((noinline)) void apply_curve(const sg_program *program, con
     const int    back  = step->op == SG_STEP_UNCURVE;
     const size_t which = back ? SG_PIECE_Y : SG_PIECE_X, n_knot = (size_t)step->a;
     const real  *piece = PIECES(program) + (size_t)step->b * SG_PIECE_SIZE;
-    const real   per   = back ? 0 : knots_per_unit(piece, n_knot), first = piece[SG_PIECE_X];
+    const real   per   = back ? 0 : piece[SG_PIECE_PER_UNIT], first = piece[SG_PIECE_X];
     const vr     one = vr_set1(R(1)), zero = vr_zero(), lowest = vr_set1(piece[which]);
     const vr     highest = vr_set1(piece[(n_knot - 1) * SG_PIECE_SIZE + which]);
     for (size_t i = 0; i < n; i += VL) {
@@ -237,8 +225,6 @@ static __attribute__((noinline)) void apply_curve(const sg_program *program, con
         }
     }
 }
-
-static int is_curve(const sg_step *step) { return step->op == SG_STEP_CURVE || step->op == SG_STEP_UNCURVE; }
 
 /* A table of floats (single != 0) or doubles; single is a constant wherever these functions are inlined. */
 typedef struct {
@@ -302,7 +288,7 @@ SG_INLINE void run_down(const sg_program *program, const sg_program_run *run, si
         const sg_step *step = program->step + column->step + s;
         if (step->op == SG_STEP_UNMASK)
             load_strip(other, n, in, row, (size_t)step->b, in.row, in_single);
-        if (is_curve(step))
+        if (sg_step_is_curve(step))
             apply_curve(program, step, n, x, x, NULL);
         else
             apply_same(step->op, n, x, x, value, value + run->n, other);
@@ -391,7 +377,7 @@ SG_INLINE void slopes(const sg_program *program, const sg_program_run *run, size
         const sg_step *step = program->step + column->step + s;
         if (step->op == SG_STEP_UNMASK)
             load_strip(other, n, in, row, (size_t)step->b, in.row, in_single);
-        if (is_curve(step)) {
+        if (sg_step_is_curve(step)) {
             apply_curve(program, step, whole, x, y, slope);
             if (column->gather == SG_GATHER_ANGLE)
                 apply_curve(program, step, whole, x, y, second);
