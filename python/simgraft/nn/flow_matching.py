@@ -101,18 +101,16 @@ class Pairs:
             )
 
 
-def sample(network, n, condition=None, *, seed, steps=50, method="rk4", num_threads=None):
-    """New samples from a trained velocity network.
+def solve(network, x, condition=None, *, steps=50, method="rk4", num_threads=None):
+    """Carry noise to data: the solution at ``t = 1`` of ``dx/dt = network(x, t)``.
 
     Parameters
     ----------
     network : Network
         Input row ``[x, t, condition]``, output row the velocity.
-    n : int
-        Number of samples.
+    x : (n, d) array
+        Noise, the rows at ``t = 0``, of the network's dtype.
     condition : (n, n_condition) or (n_condition,) array, optional
-    seed : int
-        Sample i has the same bits whatever ``n`` and ``num_threads``.
     steps : int
         Of equal size in time, >= 1.
     method : {"euler", "heun", "rk4"}
@@ -125,9 +123,10 @@ def sample(network, n, condition=None, *, seed, steps=50, method="rk4", num_thre
 
     Examples
     --------
+    >>> import numpy as np
     >>> from simgraft import nn
     >>> network = nn.MLP([8]).build(3, 2, seed=1)
-    >>> nn.flow_matching.sample(network, 5, seed=1, steps=4).shape
+    >>> nn.flow_matching.solve(network, np.zeros((5, 2), np.float32), steps=4).shape
     (5, 2)
     """
     d, dtype = network.n_out, network.dtype
@@ -136,12 +135,11 @@ def sample(network, n, condition=None, *, seed, steps=50, method="rk4", num_thre
         raise ValueError(
             f"condition: a network {network.n_in} -> {d} takes {max(n_condition, 0)} columns of condition"
         )
-    if steps < 1:
+    if not isinstance(steps, (int, np.integer)) or steps < 1:
         raise ValueError(f"steps: expected an integer >= 1, got {steps!r}")
-    row = np.empty((n, network.n_in), dtype)
+    row = np.empty((len(x), network.n_in), dtype)
     if n_condition:
         row[:, d + 1 :] = condition
-    x = normal(_seed(seed), _SAMPLE, 0, (n, d), dtype)
 
     def velocity(x, t):
         row[:, :d], row[:, d] = x, t
@@ -162,3 +160,32 @@ def sample(network, n, condition=None, *, seed, steps=50, method="rk4", num_thre
         else:
             raise ValueError(f"method: expected euler, heun or rk4, got {method!r}")
     return x
+
+
+def sample(network, n, condition=None, *, seed, steps=50, method="rk4", num_threads=None):
+    """New samples from a trained velocity network.
+
+    Parameters
+    ----------
+    network : Network
+        Input row ``[x, t, condition]``, output row the velocity.
+    n : int
+        Number of samples.
+    condition, steps, method, num_threads
+        As of :func:`solve`.
+    seed : int
+        Sample i has the same bits whatever ``n`` and ``num_threads``.
+
+    Returns
+    -------
+    (n, d) array
+
+    Examples
+    --------
+    >>> from simgraft import nn
+    >>> network = nn.MLP([8]).build(3, 2, seed=1)
+    >>> nn.flow_matching.sample(network, 5, seed=1, steps=4).shape
+    (5, 2)
+    """
+    x = normal(_seed(seed), _SAMPLE, 0, (n, network.n_out), network.dtype)
+    return solve(network, x, condition, steps=steps, method=method, num_threads=num_threads)
