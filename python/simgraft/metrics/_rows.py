@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from simgraft import _core
+from simgraft.metrics.errors import Moments
+
 
 def rows(array, name, minimum=1):
     """`array` (n, m), or (n,) as one column, of float32 or float64; finite, at least `minimum` rows."""
@@ -16,8 +19,6 @@ def rows(array, name, minimum=1):
     good = np.isfinite(array)
     if not good.all():
         row, column = np.argwhere(~good)[0]
-        from simgraft import _core
-
         raise _core.NotFiniteError(
             f"{name}: row {row}, column {column} is {array[row, column]} ({np.count_nonzero(~good)} such values)"
         )
@@ -57,3 +58,17 @@ def columns(array):
 
 def threads(num_threads):
     return 0 if num_threads is None else num_threads
+
+
+def spread(array, weight=None):
+    """Standard deviation of each column; 1 of a constant one."""
+    std = Moments().update(np.ascontiguousarray(array), weight).std_
+    return np.where(std > 0, std, 1.0)
+
+
+def scales(scale, shape):
+    """`scale` for columns of this shape, float64, all above 0."""
+    scale = np.broadcast_to(np.asarray(scale, np.float64), shape)
+    if not np.all(scale > 0):
+        raise ValueError(f"scale: expected numbers above 0, got {scale}")
+    return scale

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simgraft.metrics._rows import pair, rows, weights
+from simgraft.metrics.samples import effective_sample_size
 
 __all__ = ["Amplification", "Cells", "amplification"]
 
@@ -156,7 +157,7 @@ def amplification(generated, truth, n_training, *, depth=7, weight=None):
     cells = Cells(depth).fit(truth)
     p = cells.share_
     spread = 1 - (p**2).sum()
-    n = len(generated) if weight is None else weight.sum() ** 2 / (weight**2).sum()
+    n = len(generated) if weight is None else effective_sample_size(weight)
     # The truth's sample cannot be told from the truth in its own cells, but its cells differ from the true ones by its noise.
     mse = float(((cells.shares(generated, weight) - p) ** 2).sum()) - spread / len(truth)
     # a sum of about n_cells - 1 squares of one variance

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simgraft import _core
-from simgraft.metrics._rows import pair, rows, threads
-from simgraft.metrics.errors import Moments
+from simgraft.metrics._rows import pair, scales, spread, threads
 
 __all__ = ["Coverage", "Memorisation", "coverage", "memorisation", "nearest"]
 
@@ -57,12 +56,7 @@ def nearest(query, reference, k=1, *, same=False, num_threads=None):
 
 def _standardised(reference, others, scale):
     """`reference` and `others` divided by `scale`, or the standard deviations of `reference`."""
-    if scale is None:
-        scale = Moments().update(np.ascontiguousarray(reference)).std_
-        scale = np.where(scale > 0, scale, 1.0)
-    scale = np.broadcast_to(np.asarray(scale, np.float64), reference.shape[1:])
-    if not np.all(scale > 0):
-        raise ValueError(f"scale: expected numbers above 0, got {scale}")
+    scale = scales(spread(reference) if scale is None else scale, reference.shape[1:])
     return [np.ascontiguousarray(x / scale.astype(x.dtype)) for x in (reference, *others)]
 
 
@@ -212,7 +206,7 @@ def coverage(real, generated, *, k=5, scale=None, num_threads=None):
     True
     """
     real, generated = pair(real, generated, ("real", "generated"))
-    real, generated = _standardised(rows(real, "real"), (generated,), scale)
+    real, generated = _standardised(real, (generated,), scale)
     if not isinstance(k, (int, np.integer)) or not 1 <= k < min(len(real), len(generated)):
         raise ValueError(f"k: expected 1 to {min(len(real), len(generated)) - 1}, got {k!r}")
     n_threads = threads(num_threads)

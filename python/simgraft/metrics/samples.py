@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from simgraft import _core
-from simgraft.metrics._rows import columns, pair, rows, threads, weights
+from simgraft.metrics._rows import columns, pair, rows, scales, spread, threads, weights
 from simgraft.metrics.errors import Moments
 
 __all__ = [
@@ -26,9 +26,12 @@ __all__ = [
 _DIRECTIONS = 0x6D657472_00000001  # stream of random numbers
 
 
-def _distances(a, b, weight_a, weight_b, directions, num_threads):
+def _checked(a, b, weight_a, weight_b):
     a, b = pair(a, b, ("a", "b"))
-    weight_a, weight_b = weights(weight_a, len(a), "weight_a"), weights(weight_b, len(b), "weight_b")
+    return a, b, weights(weight_a, len(a), "weight_a"), weights(weight_b, len(b), "weight_b")
+
+
+def _distances(a, b, weight_a, weight_b, directions, num_threads):
     return _core.sample_distances(columns(a), weight_a, columns(b), weight_b, directions, threads(num_threads))
 
 
@@ -68,7 +71,7 @@ def wasserstein(a, b, *, weight_a=None, weight_b=None, scale=None, num_threads=N
     >>> metrics.wasserstein(np.array([0.0, 1.0]), np.array([1.0, 2.0]))
     array([1.])
     """
-    w = _distances(a, b, weight_a, weight_b, None, num_threads)[:, 0].copy()
+    w = _distances(*_checked(a, b, weight_a, weight_b), None, num_threads)[:, 0].copy()
     return w if scale is None else w / np.broadcast_to(np.asarray(scale, np.float64), w.shape)
 
 
@@ -117,14 +120,9 @@ def sliced_wasserstein(a, b, directions=128, *, weight_a=None, weight_b=None, sc
     """
     if not isinstance(directions, (int, np.integer)) or directions < 1:
         raise ValueError(f"directions: expected an integer >= 1, got {directions!r}")
-    a, b = pair(a, b, ("a", "b"))
+    a, b, weight_a, weight_b = _checked(a, b, weight_a, weight_b)
     m = a.shape[1]
-    if scale is None:
-        scale = Moments().update(np.ascontiguousarray(a), weights(weight_a, len(a), "weight_a")).std_
-        scale = np.where(scale > 0, scale, 1.0)
-    scale = np.broadcast_to(np.asarray(scale, np.float64), (m,))
-    if not np.all(scale > 0):
-        raise ValueError(f"scale: expected numbers above 0, got {scale}")
+    scale = scales(spread(a, weight_a) if scale is None else scale, (m,))
     direction = _core.random_fill("normal", seed, _DIRECTIONS, 0, np.empty(directions * m)).reshape(directions, m)
     direction /= np.sqrt((direction**2).sum(axis=1, keepdims=True))
     w = _distances(a, b, weight_a, weight_b, direction / scale, num_threads)[:, 0]
@@ -186,6 +184,7 @@ def ks_test(a, b, *, weight_a=None, weight_b=None, method="auto", num_threads=No
     """
     if method not in ("auto", "exact", "limit"):
         raise ValueError(f"method: expected auto, exact or limit, got {method!r}")
+    a, b, weight_a, weight_b = _checked(a, b, weight_a, weight_b)
     weighted = weight_a is not None or weight_b is not None
     if weighted and method == "exact":
         raise ValueError("method: there is no exact probability for weighted rows; pass auto or limit")
@@ -231,10 +230,9 @@ def energy_distance(a, b, *, weight_a=None, weight_b=None, num_threads=None):
     >>> metrics.energy_distance(np.zeros((2, 2)), np.full((2, 2), 1.0)) ** 2 / 2  # the distance of the two points
     1.4142135...
     """
-    a, b = pair(a, b, ("a", "b"))
+    a, b, weight_a, weight_b = _checked(a, b, weight_a, weight_b)
     if a.shape[1] == 1:
         return float(np.sqrt(2 * _distances(a, b, weight_a, weight_b, None, num_threads)[0, 1]))
-    weight_a, weight_b = weights(weight_a, len(a), "weight_a"), weights(weight_b, len(b), "weight_b")
     samples = []
     for x, w in ((a, weight_a), (b, weight_b)):
         w = np.full(len(x), 1 / len(x)) if w is None else w / w.sum()
@@ -256,9 +254,7 @@ def _scaled(real, generated, scale):
     if scale == "max":
         scale = np.abs(real).max(axis=0)
         scale = np.where(scale > 0, scale, 1.0)
-    scale = np.ones(1) if scale is None else np.asarray(scale, np.float64)
-    if not np.all(scale > 0):
-        raise ValueError(f"scale: expected numbers above 0, got {scale}")
+    scale = scales(1.0 if scale is None else scale, real.shape[1:])
     return real / scale, generated / scale
 
 
@@ -400,7 +396,7 @@ def kernel_distance(real, generated, *, scale="max", degree=4, batches=10, batch
     def mean(x, y, same):
         total = _core.pairs_polynomial_sum(x, y, ones, 1 / m, 1.0, degree, threads(num_threads)).sum()
         if same:
-            total -= ((x**2).sum(axis=1) / m + 1).__pow__(degree).sum()
+            total -= (((x**2).sum(axis=1) / m + 1) ** degree).sum()
         return total / (n * (n - 1) if same else n * n)
 
     values = []
