@@ -8,13 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simgraft.events.columns import ELECTRON_MASS
+from simgraft.events.observables import four_momentum
+from simgraft.events.sample import Events
+
 __all__ = [
     "Fit", "TopCandidates", "cos_theta_star", "cut_flow", "dimuon_mass", "fit_bins", "fit_dimuon_peak", "fit_lineshape",
-    "fit_top_peak", "forward_backward", "four_momenta", "lepton_pair", "reconstruct_top", "pull",
+    "fit_top_peak", "forward_backward", "lepton_pair", "reconstruct_top", "pull",
 ]  # fmt: skip
 
 # e+ e- -> mu+ mu-: the scheme of the notes to the Born cross section, alpha(MZ) and the effective mixing angle.
-ALPHA, ALPHA_MZ, SIN2, ELECTRON_MASS = 1 / 137.035999, 1 / 128.9, 0.2315, 0.51099895e-3
+ALPHA, ALPHA_MZ, SIN2 = 1 / 137.035999, 1 / 128.9, 0.2315
 Z_MASS, Z_WIDTH, W_MASS = 91.1876, 2.4952, 80.4  # GeV
 
 
@@ -130,21 +134,11 @@ def pull(a, b):
 # ------------------------------------------------------------------------------------------------------ lepton pairs
 
 
-def four_momenta(events, name):
-    """(4, n) float64 array of E, px, py, pz [GeV] of an object, whatever its columns are.
-
-    Examples
-    --------
-    >>> from simgraft.events import DILEPTON, Events
-    >>> values = np.zeros((16, 1))
-    >>> values[[0, 3], 0], values[[4, 7], 0] = 45, (45, -45)
-    >>> four_momenta(Events(DILEPTON, values), "ep")[:, 0]
-    array([ 45.,   0.,   0., -45.])
-    """
-    if f"{name}_px" in events.layout.names:
-        return np.stack([events[f"{name}_{q}"] for q in ("E", "px", "py", "pz")]).astype(np.float64)
-    e, pt, eta, phi = (events[f"{name}_{q}"].astype(np.float64) for q in ("E", "pT", "eta", "phi"))
-    return np.stack([e, pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)])
+def _double(events):
+    """The same events with columns in float64."""
+    if events.values.dtype == np.float64:
+        return events
+    return Events(events.layout, events.values.astype(np.float64), present=events.present)
 
 
 def lepton_pair(events):
@@ -159,9 +153,8 @@ def lepton_pair(events):
     bad = np.flatnonzero((events.present.sum(axis=0) != 2) | (electron == muon))
     if bad.size:
         raise ValueError(f"events: event {bad[0]} has not exactly one lepton pair ({bad.size} such events)")
-    minus = np.where(electron, four_momenta(events, "em"), four_momenta(events, "mum"))
-    plus = np.where(electron, four_momenta(events, "ep"), four_momenta(events, "mup"))
-    return minus, plus
+    events = _double(events)
+    return four_momentum(events, ("em", "mum")), four_momentum(events, ("ep", "mup"))  # the absent flavour is 0
 
 
 def _mass(p):
@@ -378,11 +371,12 @@ def reconstruct_top(events, resolution_w=12.0, resolution_top=20.0):
     chi2 = ((m_jj - m_W)/resolution_w)^2 + ((m_jjj - m_jlv)/resolution_top)^2, smallest of 12 assignments and two neutrinos whose
     transverse momentum is the missing one. The top mass itself does not enter, so that it can be measured.
     """
-    jets = np.stack([four_momenta(events, f"j{i}") for i in range(1, 5)])
-    lepton = four_momenta(events, "l1")
+    events = _double(events)
+    jets = np.stack([four_momentum(events, f"j{i}") for i in range(1, 5)])
+    lepton = four_momentum(events, "l1")
     index = {name: i for i, name in enumerate(events.layout.objects)}
     chosen = np.logical_and.reduce([events.present[index[name]] for name in ("j1", "j2", "j3", "j4", "l1")])
-    met, angle = events["MET"].astype(np.float64), events["phi_MET"].astype(np.float64)
+    met, angle = events["MET"], events["phi_MET"]
     neutrinos = _neutrinos(lepton, met * np.cos(angle), met * np.sin(angle))
     n = len(events)
     best = [np.zeros(n) for _ in range(3)] + [np.full(n, np.inf)]

@@ -85,6 +85,8 @@ def _particles(names, quantities):
     )
 
 
+ELECTRON_MASS, MUON_MASS = 0.51099895e-3, 0.1056583755  # GeV, Particle Data Group 2024
+
 _FOUR_MOMENTUM = (("E", "GeV"), ("px", "GeV"), ("py", "GeV"), ("pz", "GeV"))
 _DETECTOR = (("E", "GeV"), ("pT", "GeV"), ("eta", "1"), ("phi", "rad"))
 

@@ -16,8 +16,7 @@ from statistics import NormalDist
 import numpy as np
 
 from simgraft import nn
-from simgraft.events.models import EventModel, count, pack, uniform, unpack
-from simgraft.events.models import _classes
+from simgraft.events.models import EventModel, Stored, count, pack, uniform, unpack
 from simgraft.nn._params import Params
 from simgraft.nn.flow_matching import normal
 
@@ -48,7 +47,7 @@ class Condition(Params):
         self.choices = choices
 
 
-class Coordinates(Params):
+class Coordinates(Stored):
     """Independent coordinates of the events of a process: what a :class:`FlowModel` needs to know of it.
 
     Attributes
@@ -75,10 +74,6 @@ class Coordinates(Params):
     features = np.zeros((1, 0), np.float32)
     restrictions = {}
     n_uniform = 0
-
-    def __init_subclass__(cls, **options):
-        super().__init_subclass__(**options)
-        _classes[cls.__name__] = cls
 
     @property
     def alive(self):
@@ -276,7 +271,7 @@ class FlowModel(EventModel):
         rows = np.zeros((n, len(self.conditions)), np.float32)
         for k, name in enumerate(self.conditions):
             low, high = self.state_["range"][name]
-            rows[:, k] = (2 * condition[name] - (low + high)) / max(high - low, 1e-300) if high > low else 0
+            rows[:, k] = (2 * condition[name] - (low + high)) / (high - low) if high > low else 0
         return rows
 
     # ----------------------------------------------------------------------------------------------- training
@@ -422,7 +417,9 @@ class FlowModel(EventModel):
             row = base if given is None else np.hstack([base, given])
             rows = self._inverse.predict(row, num_threads=num_threads)
         else:
-            rows = self._solve(base, given, num_threads)
+            rows = nn.flow_matching.solve(
+                self.networks_["velocity"], base, given, steps=self.steps, num_threads=num_threads
+            )
         x = np.empty((n, len(coordinates.names)))
         for k, name in enumerate(coordinates.names):
             if name in self.state_["constants"]:
@@ -432,27 +429,6 @@ class FlowModel(EventModel):
             x[:, k] = np.interp(rows[:, j].astype(np.float64), z, q)
         u = uniform(seed, _SYMMETRY, first, n, coordinates.n_uniform)
         return coordinates.decode(label, x, u, condition)
-
-    def _solve(self, x, given, num_threads):
-        """dx/dt = velocity(x, t) from 0 to 1."""
-        network = self.networks_["velocity"]
-        n, d = x.shape
-        row = np.empty((n, network.n_in), np.float32)
-        if given is not None:
-            row[:, d + 1 :] = given
-        h = np.float32(1 / count(self.steps, "steps", 1))
-
-        def velocity(x, t):
-            row[:, :d], row[:, d] = x, t
-            return network.predict(row, num_threads=num_threads)
-
-        for i in range(self.steps):
-            t = i * h
-            k1 = velocity(x, t)
-            k2 = velocity(x + h / 2 * k1, t + h / 2)
-            k3 = velocity(x + h / 2 * k2, t + h / 2)
-            x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + velocity(x + h * k3, t + h))
-        return x
 
 
 def _values(name, spec, value, n, first):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simgraft.events import analyses
+from simgraft.events import analyses, observables
 from simgraft.events.columns import DILEPTON, TOP_PAIR, TWO_BODY
 from simgraft.events.kernel import events_of
 
@@ -133,10 +133,10 @@ class DileptonAnalysis(_Analysis):
         minus, plus = analyses.lepton_pair(events)
         cosine = analyses.cos_theta_star(minus, plus)
         mass, n = analyses._mass(minus + plus), len(events)
-        forward, muons = np.mean(cosine > 0), np.mean(events.present[2])
+        muons = np.mean(events.present[2])
         found = {
             "A_FB": analyses.forward_backward(cosine),
-            "A_FB_counted": (2 * forward - 1, 2 * np.sqrt(forward * (1 - forward) / n)),
+            "A_FB_counted": observables.asymmetry(cosine),
             "share_of_muons": (muons, np.sqrt(muons * (1 - muons) / n)),
         }
         fields = {}

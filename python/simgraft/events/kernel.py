@@ -12,9 +12,41 @@ from simgraft.events.sample import Events
 from simgraft.kernel import Kernel
 from simgraft.variables import Var
 
-__all__ = ["EventSurrogate", "events_of", "recorded"]
+__all__ = ["EventSurrogate", "event_kernel", "events_of", "recorded"]
 
 LARGEST = 2.0**53  # numbers of events beyond are not exact in float64
+
+
+def event_kernel(function, layout, name, **options):
+    """A kernel from the number of an event to its columns.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(inputs) -> outputs`` of a :class:`~simgraft.Kernel`, with the input ``event``.
+    layout : Layout
+        Of the events.
+    name : str
+    **options
+        Of the kernel: ``version``, ``parameters``.
+
+    Returns
+    -------
+    Kernel
+
+    Examples
+    --------
+    >>> from simgraft.events import TWO_BODY
+    >>> event_kernel(None, TWO_BODY, "decays").n_out
+    10
+    """
+    return Kernel(
+        function,
+        inputs={"event": Var("1", 0, LARGEST, doc="number of the event")},
+        outputs={column.name: Var(column.unit) for column in layout.columns},
+        name=name,
+        **options,
+    )
 
 
 class _Lookup:
@@ -56,12 +88,7 @@ def recorded(events, name="recorded events"):
     >>> kernel({"event": np.array([1.0])})["E2"]
     array([3.])
     """
-    return Kernel(
-        _Lookup(events, name),
-        inputs={"event": Var("1", 0, LARGEST, doc="number of the event")},
-        outputs={column.name: Var(column.unit) for column in events.layout.columns},
-        name=name,
-    )
+    return event_kernel(_Lookup(events, name), events.layout, name)
 
 
 def events_of(slot, layout, n, *, first=0, block=65_536):

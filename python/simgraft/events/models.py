@@ -19,6 +19,7 @@ import numpy as np
 import simgraft
 from simgraft import _core, nn
 from simgraft.events.columns import Column, Layout
+from simgraft.events.kernel import event_kernel
 from simgraft.events.sample import Events
 from simgraft.nn._params import Params
 from simgraft.nn.flow_matching import normal
@@ -34,7 +35,7 @@ _classes = {}
 
 
 def uniform(seed, stream, first, n, columns=1):
-    """Uniform numbers (n, columns) in (0, 1), float64; row ``i`` belongs to event ``first + i``."""
+    """Uniform numbers (n, columns) in [0, 1), float64; row ``i`` belongs to event ``first + i``."""
     out = np.empty(n * columns)
     _core.random_fill("uniform", _seed(seed), int(stream), first * columns, out)
     return out.reshape(n, columns)
@@ -47,7 +48,15 @@ def count(value, name, lowest):
     return int(value)
 
 
-class EventModel(Params):
+class Stored(Params):
+    """What a file of a model can hold: found again by the name of its class."""
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        _classes[cls.__name__] = cls
+
+
+class EventModel(Stored):
     """What all generative models of events share.
 
     A subclass stores its parameters in the constructor and has
@@ -79,10 +88,6 @@ class EventModel(Params):
     """
 
     name = "model"
-
-    def __init_subclass__(cls, **options):
-        super().__init_subclass__(**options)
-        _classes[cls.__name__] = cls
 
     # ----------------------------------------------------------------------------------------------- training
     def fit(self, events, *, seed, condition=None, progress=False, num_threads=None):
@@ -270,13 +275,12 @@ class EventModel(Params):
         simgraft.Kernel
         """
         self._fitted()
-        return simgraft.Kernel(
+        return event_kernel(
             _Sampler(self, seed, condition, num_threads),
-            inputs={"event": simgraft.Var("1", 0, 2.0**53)},
-            outputs={column.name: simgraft.Var(column.unit) for column in self.layout_.columns},
-            name=self.name,
+            self.layout_,
+            self.name,
             version=simgraft.__version__,
-            parameters={"seed": seed, "condition": {k: v for k, v in (condition or {}).items()}},
+            parameters={"seed": seed, "condition": dict(condition or {})},
         )
 
     # -------------------------------------------------------------------------------------------------- files
@@ -579,21 +583,24 @@ class VAE(EventModel):
         rows = self.networks_["decoder"].predict(self._codes(n, seed, first), num_threads=num_threads)
         return rows.T.astype(np.float64) * self.arrays_["scale"][:, None], None
 
+    def _posterior(self, rows):
+        """Mean and standard deviation (n, latent) of the codes of scaled rows."""
+        mean, log_variance = np.split(self.networks_["encoder"].predict(rows), 2, axis=1)
+        return mean, np.exp(0.5 * log_variance)
+
     def encode(self, events):
         """Mean and standard deviation (n, latent) of the codes of events."""
         self._fitted()
         if events.layout != self.layout_:
             raise ValueError(f"events: expected {self.layout_.name}, got {events.layout.name}")
-        rows = (events.rows / self.arrays_["scale"]).astype(np.float32)
-        mean, log_variance = np.split(self.networks_["encoder"].predict(rows), 2, axis=1)
-        return mean, np.exp(0.5 * log_variance)
+        return self._posterior((events.rows / self.arrays_["scale"]).astype(np.float32))
 
     def reconstruct(self, rows):
         """Rows (n, n_columns) passed through encoder (mean) and decoder: what the code can hold, also of rows
         that are no events."""
         self._fitted()
         rows = (np.asarray(rows, np.float64) / self.arrays_["scale"]).astype(np.float32)
-        codes = np.ascontiguousarray(self.networks_["encoder"].predict(rows)[:, : self.latent])
+        codes = np.ascontiguousarray(self._posterior(rows)[0])
         return self.networks_["decoder"].predict(codes) * self.arrays_["scale"]
 
 
@@ -644,10 +651,10 @@ class BVAE(VAE):
     name = "B-VAE"
 
     def _keep(self, rows):
-        mean, log_variance = np.split(self.networks_["encoder"].predict(rows), 2, axis=1)
+        mean, sigma = self._posterior(rows)
         self.arrays_ |= {
             "mu": np.ascontiguousarray(mean),
-            "sigma": np.exp(0.5 * log_variance),
+            "sigma": sigma,
             "use": np.arange(len(rows)),
         }
 

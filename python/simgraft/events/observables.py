@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simgraft import _core
-from simgraft.events.columns import DILEPTON, TOP_PAIR, TWO_BODY
+from simgraft.events.columns import DILEPTON, ELECTRON_MASS, MUON_MASS, TOP_PAIR, TWO_BODY
 
 __all__ = [
     "Residual",
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 _KINDS = {TWO_BODY: "two_body", DILEPTON: "dilepton", TOP_PAIR: "top_pair"}
-_LEPTON_MASS = {"em": 0.51099895e-3, "ep": 0.51099895e-3, "mum": 0.1056583755, "mup": 0.1056583755}  # GeV
+_LEPTON_MASS = {"em": ELECTRON_MASS, "ep": ELECTRON_MASS, "mum": MUON_MASS, "mup": MUON_MASS}
 
 
 def _kind(layout):

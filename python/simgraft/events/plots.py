@@ -6,6 +6,7 @@ returns the matplotlib Figure that it drew.
 
 import numpy as np
 
+from simgraft import metrics
 from simgraft.explore import new_figure
 
 __all__ = ["correlations", "distributions", "dimuon_overlay", "noise_reconstruction", "plane", "roc", "spectra"]
@@ -290,7 +291,7 @@ def roc(scores):
         cuts = np.unique(np.quantile(np.concatenate([of_truth, of_model]), np.linspace(0, 1, 401)))
         rates = [1 - np.searchsorted(np.sort(s), cuts) / len(s) for s in (of_model, of_truth)]
         x, y = (np.concatenate([r, [0.0]])[::-1] for r in rates)
-        area = float(np.sum(0.5 * (y[1:] + y[:-1]) * np.diff(x)))
+        area, _ = metrics.auc(np.asarray(of_truth), np.asarray(of_model))
         style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
         axis.plot(x, y, **style, label=f"{label}: AUC {area:.3f}")
     axis.set(xlabel="model events taken for truth", ylabel="truth taken for truth", xlim=(0, 1), ylim=(0, 1), aspect="equal")

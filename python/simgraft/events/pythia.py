@@ -20,6 +20,7 @@ import numpy as np
 import simgraft
 from simgraft import _core
 from simgraft.events.columns import DILEPTON, TOP_PAIR
+from simgraft.events.kernel import event_kernel
 from simgraft.events.sample import Events
 from simgraft.nn._params import Params
 
@@ -259,11 +260,10 @@ class _PythiaGenerator(Params):
         >>> numbers = sg.sampling.from_states({"event": np.arange(100_000.0)})  # doctest: +SKIP
         >>> data = kernel.sample(numbers, out="top/", block_rows=1000, executor=pool)  # doctest: +SKIP
         """
-        return simgraft.Kernel(
+        return event_kernel(
             _Numbers(self, _seed(seed)),
-            inputs={"event": simgraft.Var("1", 0, 2.0**53, doc="number of the event")},
-            outputs={column.name: simgraft.Var(column.unit) for column in self.layout.columns},
-            name=type(self).__name__,
+            self.layout,
+            type(self).__name__,
             version=f"{simgraft.__version__} with Pythia {_version()}",
             parameters={"seed": int(seed), "generator": repr(self)},
         )

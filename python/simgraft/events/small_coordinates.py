@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simgraft.events.columns import DILEPTON, TWO_BODY
+from simgraft.events.columns import DILEPTON, ELECTRON_MASS, MUON_MASS, TWO_BODY
 from simgraft.events.flows import Condition, Coordinates, refuse
 from simgraft.events.models import uniform
 
@@ -156,7 +156,7 @@ class DileptonCoordinates(Coordinates):
     n_uniform = 1
     restrictions = {"flavour": {"e": (0, 1, 2), "mu": (3, 4, 5)}}
 
-    def __init__(self, sqrt_s=91.19, masses=(0.00051099895, 0.1056583755), softest=0.0):
+    def __init__(self, sqrt_s=91.19, masses=(ELECTRON_MASS, MUON_MASS), softest=0.0):
         self.sqrt_s = sqrt_s
         self.masses = masses
         self.softest = softest
