@@ -6,6 +6,7 @@
  *   vr_exp  vr_expm1  vr_log  vr_log1p  vr_tanh  vr_sigmoid  vr_softplus  vr_erf
  *   vr_sin  vr_cos  vr_sincos        |x| <= SG_SINCOS_MAX, NaN beyond (1e4 float, 1e6 double)
  *   vr_sincos_2pi                    of 2 pi x, 0 <= x < 1
+ *   vr_atan  vr_atan2(y, x)          atan2(y, -0.0) is that of +0.0; both zero or both infinite: 0 or NaN
  *   vr_pow2  vr_pow4  vr_pow8  vr_powi(x, n)
  *   vr_root2  vr_root4  vr_root8  vr_root16  vr_root(x, n)
  *
@@ -31,6 +32,8 @@
 #define SG_SQRT_HALF R(0x1.6a09e6p-1)
 #define SG_2_PI R(0x1.45f306p-1)      /* 2/pi */
 #define SG_HALF_PI R(0x1.921fb6p0)
+#define SG_HALF_PI_LOW R(-0x1.777a5cp-25)
+#define SG_TAN_PI_8 R(0x1.a8279ap-2)
 #define SG_SINCOS_MAX R(1e4)
 #define SG_TANH_ONE R(9.1)            /* 1 - tanh is below half an ulp from here on */
 #define SG_ERF_ONE R(4)               /* likewise */
@@ -45,6 +48,8 @@
 #define SG_SQRT_HALF R(0x1.6a09e667f3bcdp-1)
 #define SG_2_PI R(0x1.45f306dc9c883p-1)
 #define SG_HALF_PI R(0x1.921fb54442d18p0)
+#define SG_HALF_PI_LOW R(0x1.1a62633145c07p-54)
+#define SG_TAN_PI_8 R(0x1.a827999fcef32p-2)
 #define SG_SINCOS_MAX R(1e6)
 #define SG_TANH_ONE R(19.1)
 #define SG_ERF_ONE R(6)
@@ -296,6 +301,29 @@ SG_INLINE void vr_sincos_2pi(vr x, vr *sine, vr *cosine)
     vr n     = vr_add(x4, magic);
     vr r     = vr_mul(vr_sub(x4, vr_sub(n, magic)), vr_set1(SG_HALF_PI));
     sg_sincos_quarter(vr_bits(n), r, sine, cosine);
+}
+
+/* Angle of (a, b) from the axis of a, both >= 0, in [0, pi/2]. One division: u = (small - large) / (small + large) turns by pi/4. */
+SG_INLINE vr sg_atan_quadrant(vr a, vr b)
+{
+    vm swap  = vr_lt(a, b);
+    vr large = vr_select(swap, b, a), small = vr_select(swap, a, b);
+    vm turn  = vr_lt(vr_mul(large, vr_set1(SG_TAN_PI_8)), small);
+    vr top = vr_select(turn, vr_sub(small, large), small), bottom = vr_select(turn, vr_add(small, large), large);
+    vr u = vr_select(vr_eq(large, vr_zero()), vr_zero(), vr_div(top, bottom));
+    vr z = vr_mul(u, u);
+    vr r = vr_fma(vr_mul(z, u), SG_HORNER(z, atan), vr_select(turn, vr_set1(SG_HALF_PI_LOW / 2), vr_zero()));
+    r    = vr_add(vr_select(turn, vr_set1(SG_HALF_PI / 2), vr_zero()), vr_add(u, r));
+    return vr_select(swap, vr_sub(vr_set1(SG_HALF_PI), vr_sub(r, vr_set1(SG_HALF_PI_LOW))), r);
+}
+
+SG_INLINE vr vr_atan(vr x) { return vr_copysign(sg_atan_quadrant(vr_set1(1), vr_abs(x)), x); }
+
+SG_INLINE vr vr_atan2(vr y, vr x)
+{
+    vr r = sg_atan_quadrant(vr_abs(x), vr_abs(y));
+    r    = vr_select(vr_lt(x, vr_zero()), vr_sub(vr_set1(2 * SG_HALF_PI), vr_sub(r, vr_set1(2 * SG_HALF_PI_LOW))), r);
+    return vr_copysign(r, y);
 }
 
 /* ----------------------------------------------------------------------------------------------- powers and roots */

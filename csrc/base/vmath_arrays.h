@@ -18,7 +18,8 @@
     X(softplus, vr_softplus(v))  \
     X(erf, vr_erf(v))            \
     X(sin, vr_sin(v))            \
-    X(cos, vr_cos(v))
+    X(cos, vr_cos(v))            \
+    X(atan, vr_atan(v))
 
 #define SG_VMATH_TABLE(real)                                                                          \
     {                                                                                                 \

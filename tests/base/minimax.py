@@ -119,6 +119,8 @@ POLYNOMIALS = [
      erf_rest, lambda z: 1 / (1 + erf_rest(z)), [(0, mp.mpf("0.85") ** 2)] * 2, (6, 12)),
     ("erfc", "erfc(x) exp(x^2) in t = (x - 2)/(x + 2), 0.85 <= x <= 4 (float) or 6 (double); error relative to erf(x)",
      erfcx_of_t, erfc_weight, [(t_of(0.85), t_of(4)), (t_of(0.85), t_of(6))], (6, 13)),
+    ("atan", "(atan(u)/u - 1) / u^2 in z = u^2, |u| <= tan(pi/8)",
+     odd_rest(mp.atan), lambda z: max(z, TINY), [(0, mp.tan(mp.pi / 8) ** 2 * mp.mpf("1.001"))] * 2, (4, 10)),
 ]
 
 

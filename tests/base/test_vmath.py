@@ -23,6 +23,7 @@ BOUND = {
     "softplus": 2.0,  # exp at weight <= 1, log1p 1
     "sin": 1.6,       # r 0.5, polynomial 0.5, sum 0.5
     "cos": 1.6,
+    "atan": 2.0,      # quotient and its two terms 1.0, sums 0.5 each in the binade of the result or the one below
     "erf": 1.1,
 }
 FLOAT = {"tanh": 2.6}  # expm1 and the sum below it, half an ulp each in the binade below the quotient, and the quotient 0.5
@@ -81,6 +82,7 @@ SPECIAL = {  # result at: NaN, +inf, -inf, +0, -0
     "sin": (np.nan, np.nan, np.nan, 0.0, -0.0),
     "cos": (np.nan, np.nan, np.nan, 1.0, 1.0),
     "erf": (np.nan, 1.0, -1.0, 0.0, -0.0),
+    "atan": (np.nan, np.pi / 2, -np.pi / 2, 0.0, -0.0),
 }
 
 

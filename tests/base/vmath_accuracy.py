@@ -48,6 +48,7 @@ REFERENCE = {
     "softplus": _wide(_softplus, lambda x: mpmath.log1p(mpmath.exp(x))),
     "sin": _wide(np.sin, mpmath.sin),
     "cos": _wide(np.cos, mpmath.cos),
+    "atan": _wide(np.arctan, mpmath.atan),
     "erf": _erf,
 }
 ROOTS = (2, 3, 4, 5, 6, 7, 8, 10, 16)
