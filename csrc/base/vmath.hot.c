@@ -46,6 +46,14 @@ static void root_array(size_t n, int degree, const real *x, real *y)
     }
 }
 
+static void atan2_array(size_t n, const real *y, const real *x, real *angle)
+{
+    for (size_t i = 0; i < n; i += VL) {
+        size_t lanes = n - i < VL ? n - i : VL;
+        vr_store_n(angle + i, vr_atan2(vr_load_n(y + i, lanes), vr_load_n(x + i, lanes)), lanes);
+    }
+}
+
 #if SG_REAL_IS_FLOAT
 const sg_vmath_f32 SG_HOT(sg_base_vmath) = {
 #else
@@ -57,4 +65,5 @@ const sg_vmath_f64 SG_HOT(sg_base_vmath) = {
     .sincos = sincos_array,
     .powi = powi_array,
     .root = root_array,
+    .atan2 = atan2_array,
 };

@@ -27,6 +27,7 @@
         void (*sincos)(size_t n, const real *x, real *sine, real *cosine); /* n; (n) [rad]; (n), (n) */ \
         void (*powi)(size_t n, int power, const real *x, real *y);         /* y = x^power */          \
         void (*root)(size_t n, int degree, const real *x, real *y);        /* y = x^(1/degree) */     \
+        void (*atan2)(size_t n, const real *y, const real *x, real *angle); /* (n) each */             \
     }
 #define SG_VMATH_UNARY_float(name, expression) void (*name)(size_t n, const float *x, float *y);
 #define SG_VMATH_UNARY_double(name, expression) void (*name)(size_t n, const double *x, double *y);

@@ -139,6 +139,27 @@ static PyObject *vmath(PyObject *self, PyObject *arguments)
     return (PyObject *)y;
 }
 
+static PyObject *vmath_atan2(PyObject *self, PyObject *arguments)
+{
+    (void)self;
+    PyObject *y_object, *x_object;
+    if (!PyArg_ParseTuple(arguments, "OO", &y_object, &x_object))
+        return NULL;
+    sg_dims        dims = {0};
+    PyArrayObject *y    = real_in(&dims, y_object, "y");
+    PyArrayObject *x = y ? sg_array_in(&dims, x_object, "x", PyArray_TYPE(y), "n", 0) : NULL, *out = NULL;
+    if (x && (out = sg_array_out(&dims, Py_None, "angle", PyArray_TYPE(y), "n", 0))) {
+        size_t n = (size_t)PyArray_SIZE(y);
+        if (PyArray_TYPE(y) == NPY_FLOAT)
+            sg_vmath_f32_now()->atan2(n, PyArray_DATA(y), PyArray_DATA(x), PyArray_DATA(out));
+        else
+            sg_vmath_f64_now()->atan2(n, PyArray_DATA(y), PyArray_DATA(x), PyArray_DATA(out));
+    }
+    Py_XDECREF(y);
+    Py_XDECREF(x);
+    return (PyObject *)out;
+}
+
 /* "O&" converter: an int of 0 .. 2^64 - 1. */
 static int to_u64(PyObject *object, void *result)
 {
@@ -266,6 +287,7 @@ static PyMethodDef methods[] = {
     {"library_versions", library_versions, METH_NOARGS, "library_versions() -> dict of the libraries linked in"},
     {"vmath", vmath, METH_VARARGS,
      "vmath(name, x, n=0) -> array\n\nElementary function of a float32 or float64 array (n,); powi and root take n."},
+    {"vmath_atan2", vmath_atan2, METH_VARARGS, "vmath_atan2(y, x) -> angle [rad] of (x, y) from the axis of x"},
     {"philox_blocks", philox_blocks, METH_VARARGS,
      "philox_blocks(seed, stream, first, n_blocks) -> (n_blocks, 4) uint32\n\nRaw Philox 4x32-10 blocks."},
     {"random_fill", random_fill, METH_VARARGS,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from vmath_accuracy import POWERS, REFERENCE, ROOTS, SINCOS_MAX, points, worst, worst_of
+from vmath_accuracy import POWERS, REFERENCE, ROOTS, SINCOS_MAX, points, ulp_error, worst, worst_of
 
 from simgraft import _core
 
@@ -145,6 +145,39 @@ def test_sin_squared_plus_cos_squared_is_one(dtype):
     s, c = (_core.vmath(name, x).astype(np.longdouble) for name in ("sin", "cos"))
     # d(s^2 + c^2) = 2 |s| ds + 2 |c| dc, both within 1.6 ulp, ulp <= eps |value|: at most 3.2 eps
     assert np.abs(s * s + c * c - 1).max() <= 3.2 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", TYPES)
+def test_angle_of_a_point_is_good_to_two_ulp_in_all_quadrants(dtype, isa):
+    _core.isa_set(isa)
+    rng = np.random.default_rng(4)
+    y, x = (rng.normal(size=40_000) * np.exp(rng.normal(0, 5, 40_000)) for _ in range(2))
+    y, x = y.astype(dtype), x.astype(dtype)
+    exact = np.arctan2(y.astype(np.longdouble), x.astype(np.longdouble))
+    # quotient and its two terms 1.0, sums 0.5 each in the binade of the result or the one below, as for atan
+    assert ulp_error(_core.vmath_atan2(y, x), exact).max() <= 2.0
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", TYPES)
+def test_angle_on_the_axes_and_of_nothing(dtype, isa):
+    _core.isa_set(isa)
+    y = np.array([0, 0, 1, -1, 0, -0.0, np.nan, 1], dtype)
+    x = np.array([1, -1, 0, 0, 0, 2, 1, np.nan], dtype)
+    want = np.array([0, np.pi, np.pi / 2, -np.pi / 2, 0, -0.0, np.nan, np.nan], dtype)
+    np.testing.assert_array_equal(_core.vmath_atan2(y, x), want)
+
+
+@pytest.mark.skipif("v4" not in ISAS, reason="this CPU has no AVX-512")
+@pytest.mark.parametrize("dtype", TYPES)
+def test_angle_of_a_point_has_the_same_bits_on_v3_and_v4(dtype):
+    y, x = np.random.default_rng(5).normal(size=(2, 20_001)).astype(dtype)
+    bits = []
+    for isa in ("v3", "v4"):
+        _core.isa_set(isa)
+        bits.append(_core.vmath_atan2(y, x))
+    np.testing.assert_array_equal(*bits)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
