@@ -14,7 +14,8 @@ MODULES = sorted(
     for path in TOP.rglob("*.py")
     if path.name != "__init__.py"
 )
-NEEDS = {"onnx": ["onnx"], "torch": ["torch", "safetensors"], "keras": ["h5py"], "search": ["optuna"]}
+NEEDS = {"onnx": ["onnx"], "torch": ["torch", "safetensors"], "keras": ["h5py"], "search": ["optuna"], "sample": ["awkward", "vector"]}
+NEEDS["files"] = ["pylhe", "h5py", "pyhepmc", "uproot", "awkward"]
 
 
 @pytest.mark.parametrize("name", MODULES)
