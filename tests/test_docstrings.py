@@ -15,7 +15,8 @@ MODULES = sorted(
     if path.name != "__init__.py"
 )
 NEEDS = {"onnx": ["onnx"], "torch": ["torch", "safetensors"], "keras": ["h5py"], "search": ["optuna"], "sample": ["awkward", "vector"]}
-NEEDS["files"] = ["pylhe", "h5py", "pyhepmc", "uproot", "awkward"]
+NEEDS |= {"lhe": ["pylhe", "h5py"], "hepmc": ["pyhepmc"], "root": ["uproot", "awkward"]}
+NEEDS |= {"formats": ["pylhe", "pyhepmc"], "_common": ["pylhe"]}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -162,6 +162,23 @@ def test_lists_of_jets_are_put_in_order():
     assert found.present.sum(axis=1).tolist() == [2, 1, 1, 1, 1, 0]
 
 
+def test_lists_of_unlike_lengths_are_refused():
+    ak, uproot = pytest.importorskip("awkward"), pytest.importorskip("uproot")
+    lists = {
+        f"{kind}_{q}": ak.Array([[5.0], [6.0], [7.0]])
+        for kind in ("jet", "lepton")
+        for q in ("E", "pT", "eta", "phi")
+    }
+    lists["lepton_eta"] = ak.Array([[5.0], [6.0], []])
+    with uproot.recreate("a.root") as file:
+        file.mktree("t", {k: "var * float64" for k in lists} | {"MET": "f8", "phi_MET": "f8"})
+        file["t"].extend(lists | {"MET": np.ones(3), "phi_MET": np.zeros(3)})
+    read = []
+    with pytest.raises(files.EventFileError, match="event 2: lepton_eta has 0 entries, lepton_pT 1"):
+        _take(files.iterate("a.root", TOP_PAIR), read)
+    assert read[0]["l1_E"].tolist() == [5, 6]
+
+
 def test_other_readers_find_the_same_momenta():
     pylhe, pyhepmc = pytest.importorskip("pylhe"), pytest.importorskip("pyhepmc")
     events = pairs(weight=np.linspace(0.5, 2, 8))
@@ -432,7 +449,7 @@ def _take(blocks, into):
         into.append(block)
 
 
-@pytest.mark.parametrize("name", ["a.lhe", "a.lhe.gz", "a.h5", "a.hepmc", "a.root"])
+@pytest.mark.parametrize("name", ["a.lhe", "a.lhe.gz", "a.h5", "a.hepmc", "a.hepmc.gz", "a.root"])
 def test_no_truncation_goes_unnoticed(name):
     needs(*(p for ending, packages in PACKAGES.items() if ending in name for p in packages))
     events = decays(4)
