@@ -106,28 +106,37 @@ def root_parts(path, layout, block, source, *, tree=None, names=None, collection
 
 
 def _from_jagged(awkward, data, wanted, values):
-    """Leading jets and leptons of lists into the columns of TOP_PAIR; which are there, and (place, fault)."""
-    for row, name in zip(values, ("MET", "phi_MET")):
-        row[:] = awkward.to_numpy(data[wanted[name]])
-    present, found = np.zeros((6, values.shape[1]), bool), []
-    for kind, first, most in (("j", 0, 4), ("l", 4, 2)):
-        branches = [wanted[kind, quantity] for quantity in ("pT", "E", "eta", "phi")]
-        number = [awkward.to_numpy(awkward.num(data[branch], axis=1)) for branch in branches]
-        for branch, n in zip(branches, number):
-            bad = np.flatnonzero(n != number[0])
+    """Leading jets and leptons of lists into the columns of TOP_PAIR; which are there, and (place, fault).
+
+    Events from that place on are left as they are.
+    """
+    branches = {kind: [wanted[kind, q] for q in ("pT", "E", "eta", "phi")] for kind in "jl"}
+    number = {
+        name: awkward.to_numpy(awkward.num(data[name], axis=1))
+        for names in branches.values()
+        for name in names
+    }
+    found = []
+    for first, *rest in branches.values():
+        for name in rest:
+            bad = np.flatnonzero(number[name] != number[first])
             if bad.size:
-                lengths = f"{branch} has {n[bad[0]]} entries, {branches[0]} {number[0][bad[0]]}"
-                found.append((int(bad[0]), lengths))
-        if found:
-            return None, min(found, key=place_of)
-        present[first : first + most] = number[0] > np.arange(most)[:, None]
-        order = awkward.argsort(data[branches[0]], axis=1, ascending=False, stable=True)
-        for q, branch in zip((1, 0, 2, 3), branches):
-            lists = awkward.pad_none(data[branch][order], most, axis=1, clip=True)
-            values[2 + 4 * first + q : 2 + 4 * (first + most) : 4] = awkward.to_numpy(
-                awkward.fill_none(lists, 0.0)
-            ).T
-    return present, None
+                what = f"{name} has {number[name][bad[0]]} entries, {first} {number[first][bad[0]]}"
+                found.append((int(bad[0]), what))
+    problem = min(found, default=None, key=place_of)
+    n = len(data) if problem is None else problem[0]
+    data, present = data[:n], np.zeros((6, len(data)), bool)
+    for row, name in zip(values, ("MET", "phi_MET")):
+        row[:n] = awkward.to_numpy(data[wanted[name]])
+    for kind, first, most in (("j", 0, 4), ("l", 4, 2)):
+        pt = branches[kind][0]
+        present[first : first + most, :n] = number[pt][:n] > np.arange(most)[:, None]
+        order = awkward.argsort(data[pt], axis=1, ascending=False, stable=True)
+        for q, name in zip((1, 0, 2, 3), branches[kind]):
+            lists = awkward.pad_none(data[name][order], most, axis=1, clip=True)
+            table = awkward.to_numpy(awkward.fill_none(lists, 0.0)).T
+            values[2 + 4 * first + q : 2 + 4 * (first + most) : 4, :n] = table
+    return present, problem
 
 
 def read_root(path, layout, *, tree=None, names=None, collections=None, weight=None, dtype="float64"):
