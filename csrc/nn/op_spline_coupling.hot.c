@@ -1,33 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Rational-quadratic splines: Durkan, Bekasov, Murray & Papamakarios 2019, arXiv:1906.04032. One lane is one
- * element (a channel of a position), so that every sum over bins is a chain inside a lane. Names as in the
- * paper: a bin from (x0, y0) with width w, height h, slope s = h / w and derivatives d0, d1 at its ends; xi =
- * (x - x0) / w. */
+/* The splines of nn/spline.h as a layer: an element is a channel of a position. */
 #include "nn/ops.h"
+#include "nn/spline.h"
 #include "nn/sums.h"
 
 enum { DIRECTION, BINS, BOUND }; /* attributes, in the order of the table */
 enum { X, CONDITIONER };         /* inputs */
-enum { MAX_BINS = 32 };
-
-#define MIN_SHARE R(1e-3) /* of a bin in the width and height of the box */
-#define MIN_SLOPE R(1e-3)
-#define SLOPE_SHIFT R(0.539742417236952) /* MIN_SLOPE + softplus(SLOPE_SHIFT) = 1 */
 
 typedef struct sizes {
-    size_t n, n_elements, bins, n_parameters; /* n_parameters: of the conditioner, for each element */
-    int    inverse;
-    real   bound;
+    size_t        n, n_elements, n_parameters; /* n_parameters: of the conditioner, for each element */
+    sg_spline_box box;
 } sizes;
 
 static sizes sizes_of(const sg_op_call *call)
 {
     const sg_op_site *site = call->site;
     sizes z = {.n = site->in[X].dim[site->in[X].rank - 1], .n_elements = call->n_rows * site->in_size[X]};
-    z.bins  = (size_t)site->attribute[BINS].v[0];
-    z.n_parameters = 3 * z.bins - 1;
-    z.inverse      = site->attribute[DIRECTION].v[0] != 0;
-    z.bound        = (real)site->attribute[BOUND].v[0];
+    z.box          = (sg_spline_box){(size_t)site->attribute[BINS].v[0], site->attribute[DIRECTION].v[0] != 0,
+                                     (real)site->attribute[BOUND].v[0]};
+    z.n_parameters = 3 * z.box.bins - 1;
     return z;
 }
 
@@ -66,133 +57,13 @@ static vr gather_result(const sizes *z, size_t first, size_t lanes, const real *
     return vr_load(lane);
 }
 
-/* --------------------------------------------------------------------------------------------- the spline */
-/* The spline of VL elements: shares of the box that widths and heights take, and the raw slopes. */
-typedef struct spline {
-    real width[MAX_BINS * VL], height[MAX_BINS * VL], slope[MAX_BINS * VL];
-} spline;
-
-static void softmax(size_t bins, const real *raw, real *share)
-{
-    vr top = vr_load(raw), sum = vr_zero();
-    for (size_t k = 1; k < bins; k++)
-        top = vr_max(vr_load(raw + k * VL), top);
-    for (size_t k = 0; k < bins; k++) {
-        const vr e = vr_exp(vr_sub(vr_load(raw + k * VL), top));
-        sum        = vr_add(sum, e);
-        vr_store(share + k * VL, e);
-    }
-    for (size_t k = 0; k < bins; k++)
-        vr_store(share + k * VL, vr_div(vr_load(share + k * VL), sum));
-}
-
 static void load_spline(const sizes *z, size_t first, size_t lanes, const real *conditioner, spline *s)
 {
     real raw[3 * MAX_BINS * VL];
     gather(lanes, z->n_parameters, conditioner + first * z->n_parameters, raw);
-    softmax(z->bins, raw, s->width);
-    softmax(z->bins, raw + z->bins * VL, s->height);
-    memcpy(s->slope, raw + 2 * z->bins * VL, (z->bins - 1) * VL * sizeof(real));
-}
-
-/* What a share is in units of x or y. */
-SG_INLINE vr share_size(const sizes *z) { return vr_set1(2 * z->bound * (1 - (real)z->bins * MIN_SHARE)); }
-SG_INLINE vr bin_size(const sizes *z, const real *share, size_t k)
-{
-    return vr_fma(share_size(z), vr_load(share + k * VL), vr_set1(2 * z->bound * MIN_SHARE));
-}
-
-typedef struct bin {
-    vm inside; /* the box; outside is the identity */
-    vr number, x0, y0, w, h;
-    vr raw0, raw1, d0, d1; /* raw: arguments of softplus */
-    vm first, last;        /* the slope at this end is 1, not raw */
-} bin;
-
-SG_INLINE vr slope_of(vr raw)
-{
-    return vr_add(vr_set1(MIN_SLOPE), vr_softplus(vr_add(raw, vr_set1(SLOPE_SHIFT))));
-}
-
-/* The bin that holds x, or y for the inverse. A point on a knot belongs to the bin above it. */
-static bin find_bin(const sizes *z, const spline *s, vr at)
-{
-    const vr low = vr_set1(-z->bound), one = vr_set1(1);
-    vr       x0 = low, y0 = low;
-    bin      b = {.inside = vm_and(vr_lt(low, at), vr_lt(at, vr_set1(z->bound))),
-                  .number = vr_zero(),
-                  .x0     = low,
-                  .y0     = low};
-    b.w        = bin_size(z, s->width, 0);
-    b.h        = bin_size(z, s->height, 0);
-    b.raw0     = vr_zero();
-    b.raw1     = vr_load(s->slope);
-    for (size_t k = 1; k < z->bins; k++) {
-        x0           = vr_add(x0, bin_size(z, s->width, k - 1));
-        y0           = vr_add(y0, bin_size(z, s->height, k - 1));
-        const vm hit = vr_le(z->inverse ? y0 : x0, at);
-        b.number     = vr_select(hit, vr_set1((real)k), b.number);
-        b.x0         = vr_select(hit, x0, b.x0);
-        b.y0         = vr_select(hit, y0, b.y0);
-        b.w          = vr_select(hit, bin_size(z, s->width, k), b.w);
-        b.h          = vr_select(hit, bin_size(z, s->height, k), b.h);
-        b.raw0       = vr_select(hit, vr_load(s->slope + (k - 1) * VL), b.raw0);
-        b.raw1       = vr_select(hit, k + 1 < z->bins ? vr_load(s->slope + k * VL) : vr_zero(), b.raw1);
-    }
-    b.first = vr_eq(b.number, vr_zero());
-    b.last  = vr_eq(b.number, vr_set1((real)(z->bins - 1)));
-    b.d0    = vr_select(b.first, one, slope_of(b.raw0));
-    b.d1    = vr_select(b.last, one, slope_of(b.raw1));
-    return b;
-}
-
-/* A point of a bin, eq. 4-5: y = y0 + h top / bottom, dy/dx = s^2 curve / bottom^2. */
-typedef struct point {
-    vr xi, t, s, q; /* t = xi (1 - xi), q = d0 + d1 - 2 s */
-    vr top, bottom, ratio, curve;
-} point;
-
-static point point_at(const bin *b, vr xi)
-{
-    const vr one = vr_set1(1), rest = vr_sub(one, xi);
-    point    p = {.xi = xi, .t = vr_mul(xi, rest), .s = vr_div(b->h, b->w)};
-    p.q        = vr_sub(vr_add(b->d0, b->d1), vr_add(p.s, p.s));
-    p.bottom   = vr_fma(p.q, p.t, p.s);
-    p.top      = vr_fma(p.s, vr_mul(xi, xi), vr_mul(b->d0, p.t));
-    p.ratio    = vr_div(p.top, p.bottom);
-    p.curve = vr_fma(b->d1, vr_mul(xi, xi), vr_fma(vr_add(p.s, p.s), p.t, vr_mul(b->d0, vr_mul(rest, rest))));
-    return p;
-}
-
-SG_INLINE vr derivative(const point *p)
-{
-    const vr r = vr_div(p->s, p->bottom);
-    return vr_mul(vr_mul(r, r), p->curve);
-}
-
-/* Rounded knots may leave a point just outside its bin. */
-SG_INLINE vr unit_interval(vr xi) { return vr_min(vr_set1(1), vr_max(vr_zero(), xi)); }
-
-/* The root of eq. 6, a xi^2 + b xi + c = 0, in [0, 1]. With half = b / 2, up = y - y0 and e = half + c the
- * discriminant is e^2 + s^2 up (h - up): no cancellation, never negative. Of the two forms of the root the one
- * that adds is taken. */
-static vr solve(const bin *b, vr y)
-{
-    const vr s = vr_div(b->h, b->w), q = vr_sub(vr_add(b->d0, b->d1), vr_add(s, s));
-    const vr up   = vr_min(b->h, vr_max(vr_zero(), vr_sub(y, b->y0)));
-    const vr half = vr_mul(vr_set1(R(0.5)), vr_fnma(up, q, vr_mul(b->h, b->d0)));
-    const vr a    = vr_fma(up, q, vr_mul(b->h, vr_sub(s, b->d0)));
-    const vr less = vr_mul(s, up); /* -c */
-    const vr e    = vr_sub(half, less);
-    const vr root = vr_sqrt(vr_fma(e, e, vr_mul(vr_mul(s, s), vr_mul(up, vr_sub(b->h, up)))));
-    const vm plus = vr_le(vr_zero(), half);
-    return unit_interval(
-        vr_div(vr_select(plus, less, vr_sub(root, half)), vr_select(plus, vr_add(half, root), a)));
-}
-
-static point find_point(const sizes *z, const bin *b, vr at)
-{
-    return point_at(b, z->inverse ? solve(b, at) : unit_interval(vr_div(vr_sub(at, b->x0), b->w)));
+    spline_softmax(z->box.bins, raw, s->width);
+    spline_softmax(z->box.bins, raw + z->box.bins * VL, s->height);
+    memcpy(s->slope, raw + 2 * z->box.bins * VL, (z->box.bins - 1) * VL * sizeof(real));
 }
 
 static void forward(const sg_op_call *call)
@@ -205,12 +76,12 @@ static void forward(const sg_op_call *call)
         const size_t lanes = sg_lanes(z.n_elements - i);
         const vr     at    = sg_lanes_load(x + i, lanes);
         load_spline(&z, i, lanes, call->in[CONDITIONER], &s);
-        const bin   b  = find_bin(&z, &s, at);
-        const point p  = find_point(&z, &b, at);
-        const vr    to = z.inverse ? vr_fma(p.xi, b.w, b.x0) : vr_fma(b.h, p.ratio, b.y0),
+        const bin   b  = find_bin(&z.box, &s, at);
+        const point p  = find_point(&z.box, &b, at);
+        const vr    to = z.box.inverse ? vr_fma(p.xi, b.w, b.x0) : vr_fma(b.h, p.ratio, b.y0),
                     l  = vr_log(derivative(&p));
         scatter_result(&z, i, lanes, vr_select(b.inside, to, at), out);
-        sg_lanes_store(log_slope + i, vr_select(b.inside, z.inverse ? vr_neg(l) : l, vr_zero()), lanes);
+        sg_lanes_store(log_slope + i, vr_select(b.inside, z.box.inverse ? vr_neg(l) : l, vr_zero()), lanes);
     }
     for (size_t i = 0; i < z.n_elements / z.n; i++)
         out[i * (z.n + 1) + z.n] = sg_sum(z.n, log_slope + i * z.n);
@@ -251,14 +122,14 @@ static bin_slopes pull_back(const bin *b, const point *p, vr g_y, vr g_l)
 static void to_logits(const sizes *z, const bin *b, const real *share, vr start, vr size, real *d_raw)
 {
     vr mean = vr_zero();
-    for (size_t k = 0; k < z->bins; k++) {
+    for (size_t k = 0; k < z->box.bins; k++) {
         const vr number = vr_set1((real)k);
-        const vr d = vr_mul(share_size(z), vr_select(vr_lt(number, b->number), start,
+        const vr d = vr_mul(share_size(&z->box), vr_select(vr_lt(number, b->number), start,
                                                      vr_select(vr_eq(number, b->number), size, vr_zero())));
         mean       = vr_fma(vr_load(share + k * VL), d, mean);
         vr_store(d_raw + k * VL, d);
     }
-    for (size_t k = 0; k < z->bins; k++)
+    for (size_t k = 0; k < z->box.bins; k++)
         vr_store(d_raw + k * VL, vr_mul(vr_load(share + k * VL), vr_sub(vr_load(d_raw + k * VL), mean)));
 }
 
@@ -272,12 +143,12 @@ static void to_conditioner(const sizes *z, const bin *b, const spline *s, const 
     const vr zero = vr_zero();
     const vr d0 = slope_gradient(b->raw0, b->first, g->d0), d1 = slope_gradient(b->raw1, b->last, g->d1);
     to_logits(z, b, s->width, g->x0, g->w, d_raw);
-    to_logits(z, b, s->height, g->y0, g->h, d_raw + z->bins * VL);
-    for (size_t k = 1; k < z->bins;
+    to_logits(z, b, s->height, g->y0, g->h, d_raw + z->box.bins * VL);
+    for (size_t k = 1; k < z->box.bins;
          k++) { /* inner knot k is the lower end of bin k and the upper end of bin k - 1 */
         const vr d = vr_select(vr_eq(b->number, vr_set1((real)k)), d0,
                                vr_select(vr_eq(b->number, vr_set1((real)(k - 1))), d1, zero));
-        vr_store(d_raw + (2 * z->bins + k - 1) * VL, d);
+        vr_store(d_raw + (2 * z->box.bins + k - 1) * VL, d);
     }
     for (size_t k = 0; k < z->n_parameters; k++)
         vr_store(d_raw + k * VL, vr_select(b->inside, vr_load(d_raw + k * VL), zero));
@@ -295,11 +166,11 @@ static void backward(const sg_op_call *call)
         const vr     at = sg_lanes_load(x + i, lanes), d = gather_result(&z, i, lanes, call->d_out, 0);
         const vr     d_log = gather_result(&z, i, lanes, call->d_out, 1);
         load_spline(&z, i, lanes, call->in[CONDITIONER], &s);
-        const bin   b = find_bin(&z, &s, at);
-        const point p = find_point(&z, &b, at);
+        const bin   b = find_bin(&z.box, &s, at);
+        const point p = find_point(&z.box, &b, at);
         bin_slopes  g;
         vr          through;
-        if (z.inverse) {
+        if (z.box.inverse) {
             /* x solves f(x, b) = y and the output is (x, -log f'): dx = (dy - df/db db) / f', so that a
              * gradient g_x of x, including what comes through log f', is g_x / f' of y and -g_x / f' df/db of
              * the bin. */
@@ -347,12 +218,12 @@ static void from_logits(const sizes *z, const bin *b, const real *share, const r
                         vr *size)
 {
     vr mean = vr_zero();
-    for (size_t k = 0; k < z->bins; k++)
+    for (size_t k = 0; k < z->box.bins; k++)
         mean = vr_fma(vr_load(share + k * VL), vr_load(t_raw + k * VL), mean);
     *start = *size = vr_zero();
-    for (size_t k = 0; k < z->bins; k++) {
+    for (size_t k = 0; k < z->box.bins; k++) {
         const vr number = vr_set1((real)k);
-        const vr t      = vr_mul(share_size(z),
+        const vr t      = vr_mul(share_size(&z->box),
                                  vr_mul(vr_load(share + k * VL), vr_sub(vr_load(t_raw + k * VL), mean)));
         *start          = vr_select(vr_lt(number, b->number), vr_add(*start, t), *start);
         *size           = vr_select(vr_eq(number, b->number), t, *size);
@@ -364,9 +235,9 @@ static bin_slopes from_conditioner(const sizes *z, const bin *b, const spline *s
     bin_slopes t    = {.x = vr_zero()};
     vr         raw0 = vr_zero(), raw1 = vr_zero();
     from_logits(z, b, s->width, t_raw, &t.x0, &t.w);
-    from_logits(z, b, s->height, t_raw + z->bins * VL, &t.y0, &t.h);
-    for (size_t k = 1; k < z->bins; k++) {
-        const vr raw = vr_load(t_raw + (2 * z->bins + k - 1) * VL);
+    from_logits(z, b, s->height, t_raw + z->box.bins * VL, &t.y0, &t.h);
+    for (size_t k = 1; k < z->box.bins; k++) {
+        const vr raw = vr_load(t_raw + (2 * z->box.bins + k - 1) * VL);
         raw0         = vr_select(vr_eq(b->number, vr_set1((real)k)), raw, raw0);
         raw1         = vr_select(vr_eq(b->number, vr_set1((real)(k - 1))), raw, raw1);
     }
@@ -386,19 +257,19 @@ static void tangent(const sg_op_call *call)
         const vr     at = sg_lanes_load(x + i, lanes), along = sg_lanes_load(t_x + i, lanes);
         load_spline(&z, i, lanes, call->in[CONDITIONER], &s);
         gather(lanes, z.n_parameters, t_c + i * z.n_parameters, t_raw);
-        const bin   b = find_bin(&z, &s, at);
-        const point p = find_point(&z, &b, at);
+        const bin   b = find_bin(&z.box, &s, at);
+        const point p = find_point(&z.box, &b, at);
         bin_slopes  t = from_conditioner(&z, &b, &s, t_raw);
         vr          t_y, t_log;
-        if (z.inverse) { /* f(x, b) = y: dx = (dy - df/db db) / f' */
+        if (z.box.inverse) { /* f(x, b) = y: dx = (dy - df/db db) / f' */
             push_forward(&b, &p, &t, &t_y, &t_log);
             t.x = vr_div(vr_sub(along, t_y), derivative(&p));
         } else {
             t.x = along;
         }
         push_forward(&b, &p, &t, &t_y, &t_log);
-        scatter_result(&z, i, lanes, vr_select(b.inside, z.inverse ? t.x : t_y, along), out);
-        sg_lanes_store(log_slope + i, vr_select(b.inside, z.inverse ? vr_neg(t_log) : t_log, vr_zero()),
+        scatter_result(&z, i, lanes, vr_select(b.inside, z.box.inverse ? t.x : t_y, along), out);
+        sg_lanes_store(log_slope + i, vr_select(b.inside, z.box.inverse ? vr_neg(t_log) : t_log, vr_zero()),
                        lanes);
     }
     for (size_t i = 0; i < z.n_elements / z.n; i++)
