@@ -33,6 +33,7 @@ from simgraft.nn.loss import (
 )
 from simgraft.nn.network import MLP, Model, Network
 from simgraft.nn.optimizers import LBFGS, SGD, Adam, AdamW
+from simgraft.nn.spline_chain import SplineChain
 from simgraft.nn.training import Training, fit
 
 INITIALIZERS = dict(_core.nn_initializers())
@@ -41,5 +42,5 @@ globals().update(LAYERS)
 __all__ = ["ACTIVATIONS", "Adam", "AdamW", "BinaryCrossEntropy", "CRPS", "CrossEntropy", "Custom",
            "EarlyStopping", "Ensemble", "EnsembleCRPS", "FlowNLL", "GaussianNLL", "Hinge", "History", "Huber",
            "Hybrid", "INITIALIZERS", "Input", "KL", "LBFGS", "MAE", "MLP", "MSE", "MixtureHead", "MixtureNLL",
-           "Model", "MultiheadPool", "Network", "Pinball", "SGD", "SelfAttention", "Term", "Terms", "Training",
-           "Wasserstein", "adversarial", "fit", "flow_matching", "loss", "schedule", "zoo", *LAYERS]
+           "Model", "MultiheadPool", "Network", "Pinball", "SGD", "SelfAttention", "SplineChain", "Term", "Terms",
+           "Training", "Wasserstein", "adversarial", "fit", "flow_matching", "loss", "schedule", "zoo", *LAYERS]
