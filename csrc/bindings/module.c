@@ -22,7 +22,9 @@ int sg_bind_exceptions(PyObject *module);
     X(ecckd)             \
     X(network_slot)      \
     X(observables)       \
-    X(radiation)
+    X(radiation)         \
+    X(spline_chain)      \
+    X(top_coordinates)
 
 #define X(room) int sg_bind_##room(PyObject *module);
 SG_BIND_ROOMS(X)
