@@ -76,7 +76,7 @@ def open_pdf(pdf, *, member=0, folder=None):
     --------
     >>> from simgraft.events.pdf import open_pdf
     >>> f"{open_pdf('GRV94LO').xfxQ(21, 0.1, 100.0):.3f}"
-    '1.124'
+    '0.864'
     """
     if not isinstance(pdf, (str, os.PathLike)):
         if not callable(getattr(pdf, "xfxQ", None)):
@@ -330,7 +330,7 @@ class Grv94Lo:
     >>> import numpy as np
     >>> from simgraft.events.pdf import Grv94Lo
     >>> Grv94Lo().xfxQ(2, np.array([0.1, 0.3]), 172.5).round(4)
-    array([0.6521, 0.3864])
+    array([0.5673, 0.3408])
     """
 
     name = "GRV94LO"
