@@ -24,7 +24,9 @@ int sg_bind_exceptions(PyObject *module);
     X(observables)       \
     X(radiation)         \
     X(spline_chain)      \
-    X(top_coordinates)
+    X(top_coordinates)   \
+    X(top_pair)          \
+    X(vegas)             
 
 #define X(room) int sg_bind_##room(PyObject *module);
 SG_BIND_ROOMS(X)

@@ -4,3 +4,4 @@ from simgraft.events.columns import DILEPTON, TOP_PAIR, TWO_BODY, Column, Layout
 from simgraft.events.sample import Events
 from simgraft.events import chain, files, flows, models, observables, small_coordinates, top_coordinates
 from simgraft.events.pythia import PythiaDilepton, PythiaTopPair
+from simgraft.events.ttbar import TopPair
