@@ -3,6 +3,20 @@
 #include "base/vmath.h"
 #include "base/vmath_arrays.h"
 
+SG_INLINE vr sg_sin_turn(vr x)
+{
+    vr sine, cosine;
+    vr_sincos_turn(x, &sine, &cosine);
+    return sine;
+}
+
+SG_INLINE vr sg_cos_turn(vr x)
+{
+    vr sine, cosine;
+    vr_sincos_turn(x, &sine, &cosine);
+    return cosine;
+}
+
 #define UNARY(name, expression)                                                           \
     static void name##_array(size_t n, const real *x, real *y)                            \
     {                                                                                     \

@@ -19,7 +19,9 @@
     X(erf, vr_erf(v))            \
     X(sin, vr_sin(v))            \
     X(cos, vr_cos(v))            \
-    X(atan, vr_atan(v))
+    X(atan, vr_atan(v))          \
+    X(sin_turn, sg_sin_turn(v))  \
+    X(cos_turn, sg_cos_turn(v))
 
 #define SG_VMATH_TABLE(real)                                                                          \
     {                                                                                                 \

@@ -160,28 +160,12 @@ static PyObject *vmath_atan2(PyObject *self, PyObject *arguments)
     return (PyObject *)out;
 }
 
-/* "O&" converter: an int of 0 .. 2^64 - 1. */
-static int to_u64(PyObject *object, void *result)
-{
-    PyObject *number = PyNumber_Index(object);
-    if (!number)
-        return 0;
-    uint64_t value = PyLong_AsUnsignedLongLong(number);
-    Py_DECREF(number);
-    if (PyErr_Occurred()) {
-        PyErr_Format(PyExc_ValueError, "seed, stream and index: expected integers from 0 to 2**64 - 1, got %R", object);
-        return 0;
-    }
-    *(uint64_t *)result = value;
-    return 1;
-}
-
 static PyObject *philox_blocks(PyObject *self, PyObject *arguments)
 {
     (void)self;
     uint64_t   seed, stream, first;
     Py_ssize_t n;
-    if (!PyArg_ParseTuple(arguments, "O&O&O&n", to_u64, &seed, to_u64, &stream, to_u64, &first, &n))
+    if (!PyArg_ParseTuple(arguments, "O&O&O&n", sg_to_u64, &seed, sg_to_u64, &stream, sg_to_u64, &first, &n))
         return NULL;
     if (n < 0)
         return PyErr_Format(PyExc_ValueError, "n_blocks: expected at least 0, got %zd", n);
@@ -226,7 +210,7 @@ static PyObject *random_fill(PyObject *self, PyObject *arguments)
     PyObject   *out_object;
     int         num_threads = 0;
     random_job  job         = {0};
-    if (!PyArg_ParseTuple(arguments, "sO&O&O&O|i", &kind, to_u64, &job.seed, to_u64, &job.stream, to_u64, &job.first,
+    if (!PyArg_ParseTuple(arguments, "sO&O&O&O|i", &kind, sg_to_u64, &job.seed, sg_to_u64, &job.stream, sg_to_u64, &job.first,
                           &out_object, &num_threads))
         return NULL;
     int is_float = PyArray_Check(out_object) && PyArray_TYPE((PyArrayObject *)out_object) == NPY_FLOAT;
@@ -261,7 +245,7 @@ static PyObject *shuffle(PyObject *self, PyObject *arguments)
     (void)self;
     uint64_t   seed, stream;
     Py_ssize_t n;
-    if (!PyArg_ParseTuple(arguments, "O&O&n", to_u64, &seed, to_u64, &stream, &n))
+    if (!PyArg_ParseTuple(arguments, "O&O&n", sg_to_u64, &seed, sg_to_u64, &stream, &n))
         return NULL;
     if (n < 0)
         return PyErr_Format(PyExc_ValueError, "n: expected at least 0, got %zd", n);

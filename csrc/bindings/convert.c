@@ -428,6 +428,21 @@ sg_poll sg_python_poll(PyObject *progress)
     return (sg_poll){python_poll, progress == Py_None ? NULL : (void *)progress, 0};
 }
 
+int sg_to_u64(PyObject *object, void *result)
+{
+    PyObject *number = PyNumber_Index(object);
+    if (!number)
+        return 0;
+    uint64_t value = PyLong_AsUnsignedLongLong(number);
+    Py_DECREF(number);
+    if (PyErr_Occurred()) {
+        PyErr_Format(PyExc_ValueError, "seed, stream and index: expected integers from 0 to 2**64 - 1, got %R", object);
+        return 0;
+    }
+    *(uint64_t *)result = value;
+    return 1;
+}
+
 int sg_bind_add(PyObject *module, PyMethodDef *methods)
 {
     return PyModule_AddFunctions(module, methods);

@@ -58,6 +58,9 @@ PyArrayObject *sg_array_out(sg_dims *dims, PyObject *object, const char *name, i
 /* ValueError when two arrays share an element, naming both: kernels take const inputs and separate outputs. */
 int sg_array_separate(PyArrayObject *a, const char *a_name, PyArrayObject *b, const char *b_name);
 
+/* "O&" converter of PyArg_ParseTuple: an int of 0 .. 2^64 - 1, for seeds, streams and numbers of elements. */
+int sg_to_u64(PyObject *object, void *result);
+
 /* Raises the exception that SG_STATUS_LIST pairs with the status; returns NULL so that callers can return it. */
 PyObject *sg_raise(sg_status status, const sg_error *error);
 

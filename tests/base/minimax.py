@@ -103,6 +103,11 @@ def t_of(x):
     return (mp.mpf(x) - 2) / (mp.mpf(x) + 2)
 
 
+def sin_turn_rest(z):
+    w = mp.sqrt(max(z, TINY**2))
+    return mp.sin(2 * mp.pi * w) / w
+
+
 # name, meaning, function, weight, interval (float, double), degree (float, double)
 POLYNOMIALS = [
     ("exp", "(exp(r) - 1 - r) / r^2 in r, |r| <= ln(2)/2; error relative to expm1(r)",
@@ -121,6 +126,10 @@ POLYNOMIALS = [
      erfcx_of_t, erfc_weight, [(t_of(0.85), t_of(4)), (t_of(0.85), t_of(6))], (6, 13)),
     ("atan", "(atan(u)/u - 1) / u^2 in z = u^2, |u| <= tan(pi/8)",
      odd_rest(mp.atan), lambda z: max(z, TINY), [(0, mp.tan(mp.pi / 8) ** 2 * mp.mpf("1.001"))] * 2, (4, 10)),
+    ("sin_turn", "sin(2 pi w)/w in z = w^2, |w| <= 1/4",
+     sin_turn_rest, lambda z: 1 / sin_turn_rest(z), [(0, mp.mpf("0.0626"))] * 2, (4, 8)),
+    ("cos_turn", "cos(2 pi w) in z = w^2, |w| <= 1/4; absolute error",
+     lambda z: mp.cos(2 * mp.pi * mp.sqrt(z)), lambda z: mp.mpf(1), [(0, mp.mpf("0.0626"))] * 2, (5, 8)),
 ]
 
 
