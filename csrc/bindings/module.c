@@ -26,7 +26,8 @@ int sg_bind_exceptions(PyObject *module);
     X(spline_chain)      \
     X(top_coordinates)   \
     X(top_pair)          \
-    X(vegas)             
+    X(two_body)          \
+    X(vegas)
 
 #define X(room) int sg_bind_##room(PyObject *module);
 SG_BIND_ROOMS(X)
