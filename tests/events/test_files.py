@@ -72,6 +72,8 @@ def tops(n=9):
     return Events(TOP_PAIR, values, weight=rng.normal(1, 1, n))
 
 
+TABLE = "pt1,eta1,phi1,Q1,pt2,eta2,phi2,Q2\n" + "45,0.5,0,1,40,-0.5,3.1,-1\n" * 4
+
 SAMPLES = {
     "decays": decays(),
     "weighted": decays(weight=np.linspace(-1, 2, 7) / 3),
@@ -449,6 +451,32 @@ def _take(blocks, into):
         into.append(block)
 
 
+@pytest.mark.parametrize("name", ["a.lhe", "a.h5", "a.hepmc", "a.root", "a.csv"])
+def test_events_are_counted_from_the_beginning_of_the_file(name):
+    needs(*PACKAGES["." + name[2:]])
+    layout = DILEPTON if name == "a.csv" else TWO_BODY
+    if name == "a.csv":
+        rows = TABLE.splitlines()
+        open(name, "w").write("\n".join([*rows, rows[-1].replace("45,", "x,"), *rows[1:]]) + "\n")
+    else:
+        events = decays(6)
+        files.write(name, events.take(slice(0, 4)) if name == "a.lhe" else events)
+        if name == "a.lhe":
+            edited(name, "</LesHouchesEvents>", "<event>\n 0 1 x 1 1 1\n</event></LesHouchesEvents>")
+        elif name == "a.hepmc":
+            edited(name, "E 4 ", "E four ")
+        elif name == "a.h5":
+            with pytest.importorskip("h5py").File(name, "r+") as f:
+                f["events"][4, 1] = 99
+        else:
+            with pytest.importorskip("uproot").recreate(name) as f:
+                f["t"] = dict(zip(TWO_BODY.names, events.values)) | {"m1": np.array([1, 1, 1, 1, -1.0, 1])}
+    read = []
+    with pytest.raises(files.EventFileError, match=r"^a\..*: event 4: .*\(4 events before it are sound\)"):
+        _take(files.iterate(name, layout, block=3), read)
+    assert [len(part) for part in read] == [3, 1]
+
+
 @pytest.mark.parametrize("name", ["a.lhe", "a.lhe.gz", "a.h5", "a.hepmc", "a.hepmc.gz", "a.root"])
 def test_no_truncation_goes_unnoticed(name):
     needs(*(p for ending, packages in PACKAGES.items() if ending in name for p in packages))
@@ -639,9 +667,6 @@ def test_trees_with_faults_are_refused():
         files.read("a.root", TWO_BODY, tree="u")
 
 
-TABLE = "pt1,eta1,phi1,Q1,pt2,eta2,phi2,Q2\n" + "45,0.5,0,1,40,-0.5,3.1,-1\n" * 4
-
-
 @pytest.mark.parametrize(
     ("row", "what"),
     [
@@ -710,6 +735,8 @@ def test_wrong_use_is_explained():
         ValueError, match=r"events: event 4: particle 1 \(code 82\): energy E = 0 GeV is below"
     ):
         files.write("a.lhe", bad)
+    with pytest.raises(ValueError, match="events: event 11: particle 1"):
+        files.write("a.lhe", [decays(), bad])
 
 
 @pytest.mark.parametrize(
