@@ -30,7 +30,7 @@ def top():
 
 @pytest.fixture(scope="module")
 def top_events(top):
-    return top.generate(1000, seed=1)
+    return top.generate(400, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def test_seeds_of_blocks_are_distinct_and_in_the_range_of_pythia():
 @pytest.mark.parametrize(
     "generator",
     [
-        PythiaTopPair(block=20, min_jets=0),
-        PythiaTopPair(block=10, mpi=True, hadronisation=False, min_jets=0),
+        PythiaTopPair(block=8, min_jets=0),
+        pytest.param(PythiaTopPair(block=10, mpi=True, hadronisation=False, min_jets=0), marks=pytest.mark.slow),
         PythiaTopPair.leading_order(block=50),
         PythiaDilepton(block=40),
     ],
@@ -82,7 +82,7 @@ def test_event_has_the_same_bits_whatever_was_asked_for_before(generator):
 
 def test_kernel_in_other_processes_gives_the_same_events(tmp_path):
     installed()
-    generator = PythiaTopPair(block=20)
+    generator = PythiaTopPair.leading_order(block=20)
     numbers = sg.sampling.from_states({"event": np.arange(40.0)})
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         data = generator.kernel(3).sample(
@@ -303,6 +303,14 @@ def test_settings_that_pythia_does_not_know_are_named():
     installed()
     with pytest.raises(ValueError, match="settings: Pythia 8.* does not accept 'PartonLevel:MPY = off'"):
         PythiaTopPair(settings=["PartonLevel:MPY = off"]).generate(1, seed=1)
+
+
+def test_event_without_its_leptons_is_named():
+    installed()
+    generator = PythiaDilepton(block=50, settings=["23:onMode = on"])  # a Z that also decays to quarks and neutrinos
+    with pytest.raises(RuntimeError, match=r"event (\d+) has not two leptons") as error:
+        generator.generate(50, seed=1, first=100)
+    assert 100 <= int(str(error.value).split()[1]) < 110  # two of three Z do
 
 
 def test_selection_that_nothing_passes_ends_with_the_number_of_the_event(monkeypatch):

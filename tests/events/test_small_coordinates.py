@@ -1,9 +1,12 @@
 """Two-body decays and lepton pairs in independent coordinates: conservation, conditions, bits, files."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from simgraft.events import DILEPTON, TWO_BODY, Events, flows, models
+from simgraft.events import DILEPTON, TWO_BODY, Events, Layout, flows, models
 from simgraft.events.small_coordinates import DileptonCoordinates, TwoBodyCoordinates, boost
 
 MASSES = np.array([0.00051099895, 0.1056583755])
@@ -32,15 +35,16 @@ def asymmetry(energy):
 
 
 def pairs(n, seed, energy=91.19, power=None):
-    """Lepton pairs with 3/8 (1 + c^2) + A c; with `power` radiation on both sides, P(1 - x < t) = t^power."""
+    """Lepton pairs with 3/8 (1 + c^2) + A c; with `power` radiation on both sides, P(1 - x < t) = (t / 0.7)^power."""
     rng = np.random.default_rng(seed)
     energy = np.broadcast_to(energy, (n,))
     muon = rng.random(n) < 0.5
     c = rng.uniform(-1, 1, (8, n))
     keep = rng.random((8, n)) * 1.2 < 3 / 8 * (1 + c**2) + asymmetry(energy) * c
     c = c[keep.argmax(axis=0), np.arange(n)]
-    x = np.log(np.maximum(rng.random((2, n)) ** (1 / power), 1e-12) if power else np.full((2, n), 1e-300))
-    x = np.concatenate([np.stack([c, 0 * c]), np.minimum(x, np.log(0.7)), np.zeros((3, n))]).T
+    # Down to 1e-12, where power 0.3 leaves 3e-4 of the events.
+    x = np.log(0.7 * np.maximum(rng.random((2, n)) ** (1 / power), 1e-12) if power else np.full((2, n), 1e-300))
+    x = np.concatenate([np.stack([c, 0 * c]), x, np.zeros((3, n))]).T
     coordinates = DileptonCoordinates()
     coordinates.constants = {"tau_min": 0.01}
     label = (1 if power else 0) + 3 * muon
@@ -135,14 +139,14 @@ def test_soft_radiation_follows_its_power_law_below_what_columns_tell(radiating)
     total = new.values.reshape(4, 4, -1).sum(axis=0)
     for x in (1 - (total[0] + total[3]) / 91.19, 1 - (total[0] - total[3]) / 91.19):
         for t in (1e-12, 1e-8, 1e-4, 1e-2):
-            # P = t^0.3 of 8000 training and 40,000 new events: 4 sigma, and 0.01 for the fit.
-            expected = t**0.3
+            # P = (t / 0.7)^0.3 of 8000 training and 40,000 new events: 4 sigma, and 0.01 for the fit.
+            expected = (t / 0.7) ** 0.3
             width = 4 * np.sqrt(expected * (1 / 8000 + 1 / 40_000))
             assert np.mean(x < 1.0001 * t) == pytest.approx(expected, abs=width + 0.01)
 
 
 def test_born_pairs_have_all_the_energy_and_the_generator_asymmetry():
-    model = small(DileptonCoordinates(sqrt_s=93.0)).fit(pairs(20_000, 1, 93.0), seed=1)
+    model = small(DileptonCoordinates(sqrt_s=93.0), epochs=3).fit(pairs(20_000, 1, 93.0), seed=1)
     v = model.sample(40_000, 2).values.reshape(4, 4, -1)
     # Momenta are opposite up to their own rounding.
     assert np.abs(v[:, 1:].sum(axis=0)).max() < 1e-13 and np.abs(v[:, 0].sum(axis=0) - 93).max() < 93 * 1e-14
@@ -152,17 +156,17 @@ def test_born_pairs_have_all_the_energy_and_the_generator_asymmetry():
 
 
 def test_slices_of_a_flow_given_the_beam_energy_agree_with_the_generator():
-    energy = np.random.default_rng(3).uniform(85, 97, 30_000)
-    events = pairs(30_000, 1, energy)
+    energy = np.random.default_rng(3).uniform(85, 97, 12_000)
+    events = pairs(12_000, 1, energy)
     model = small(DileptonCoordinates(), conditions=("sqrt_s",)).fit(events, seed=1)
     for slice_energy in (86.0, 91.0, 96.0):
         new = model.sample(20_000, 2, condition={"sqrt_s": slice_energy, "flavour": "mu"})
         v = new.values.reshape(4, 4, -1)
         np.testing.assert_allclose(v[:, 0].sum(axis=0), slice_energy, rtol=1e-14)
         assert new.present[2].all() and not new.present[0].any()
-        # 4 sigma of 20,000 new events and of the 5000 training events within 1 GeV.
+        # 4 sigma of 20,000 new events and of the 2000 training events within 1 GeV.
         found = 2 * np.mean(v[2, 3] > 0) - 1
-        assert found == pytest.approx(asymmetry(slice_energy), abs=4 * np.sqrt(1 / 20_000 + 1 / 5000))
+        assert found == pytest.approx(asymmetry(slice_energy), abs=4 * np.sqrt(1 / 20_000 + 1 / 2000))
 
 
 def test_the_process_chooses_between_born_and_radiation():
@@ -221,6 +225,42 @@ def test_columns_of_float32_lose_nothing_a_flow_could_tell():
     # Five units in the last place of 45 GeV (3.8e-6): two energies and two momenta, and the drawn soft part.
     np.testing.assert_allclose(new[:, 0], old[:, 0], atol=2e-5)
     np.testing.assert_allclose(new[:, 3], old[:, 3], atol=2e-5)
+
+
+def test_leptons_have_the_masses_that_the_generator_gave_them():
+    events = pairs(4000, 1)
+    v = events.values.reshape(4, 4, -1)
+    for k in range(4):  # masses of another generator, a percent off
+        there = events.present[k]
+        v[k, 0, there] = np.sqrt((v[k, 1:, there] ** 2).sum(axis=1) + (1.01 * MASSES[k // 2]) ** 2)
+    coordinates = DileptonCoordinates(sqrt_s=91.2).fit(Events(DILEPTON, events.values))
+    # m^2 of one electron is off by 2 x 45.6 GeV x (7e-15 GeV, one unit of E) / 2.7e-7 GeV^2 = 2e-6, and roundings of E are even.
+    assert coordinates.constants["mass_e"] == pytest.approx(1.01 * MASSES[0], rel=3e-6)
+    assert coordinates.constants["mass_mu"] == pytest.approx(1.01 * MASSES[1], rel=1e-9)
+    single = DileptonCoordinates().fit(Events(DILEPTON, events.values.astype(np.float32)))
+    assert single.constants == {}
+
+
+def test_a_layout_finds_its_coordinates_and_recipe():
+    model = flows.FlowModel.for_layout(DILEPTON, "quick", coordinates={"sqrt_s": 93.0}, epochs=3)
+    assert model.coordinates == DileptonCoordinates(sqrt_s=93.0) and model.epochs == 3
+    full = flows.FlowModel.for_layout(TWO_BODY)
+    assert full.get_params(deep=False).items() >= TwoBodyCoordinates.recipes["full"].items()
+    with pytest.raises(ValueError, match="recipe: expected one of quick, full, got 'best'"):
+        flows.FlowModel.for_layout(TWO_BODY, "best")
+    with pytest.raises(ValueError, match="layout: no coordinates of nothing"):
+        flows.FlowModel.for_layout(Layout("nothing", ()))
+
+
+def test_the_example_of_conditional_events_agrees_with_its_formula(capsys):
+    path = Path(__file__).parents[2] / "examples" / "conditional_events.py"
+    spec = importlib.util.spec_from_file_location("conditional_events", path)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    for energy, value, error, expected in example.main(n=12_000, recipe="quick"):
+        # 4 sigma of the new events and of the 1200 training events within half a GeV; A_FB runs from -0.4 to 0.35.
+        assert abs(value - expected) < 4 * np.hypot(error, 1 / np.sqrt(1200)), energy
+    assert "trained on 12000 events" in capsys.readouterr().out
 
 
 def test_wrong_conditions_and_events_are_refused_by_name(toy, radiating):

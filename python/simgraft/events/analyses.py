@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simgraft.events.columns import ELECTRON_MASS
-from simgraft.events.observables import four_momentum
+from simgraft.events.columns import DILEPTON, ELECTRON_MASS
+from simgraft.events.observables import composites, four_momentum
 from simgraft.events.sample import Events
 
 __all__ = [
@@ -175,13 +175,11 @@ def cos_theta_star(minus, plus):
 
     Notes
     -----
-    Collins & Soper (1977, doi:10.1103/PhysRevD.16.2219): exact for radiation along the beams.
+    Collins & Soper (1977, doi:10.1103/PhysRevD.16.2219): exact for radiation along the beams. One of the
+    :func:`~simgraft.events.observables.composites` of a pair.
     """
-    pair = minus + plus
-    mass = np.maximum(_mass(pair), 1e-12)
-    transverse = np.hypot(pair[1], pair[2])
-    numerator = 2 * (minus[3] * plus[0] - minus[0] * plus[3])
-    return np.clip(numerator / (mass * np.hypot(mass, transverse)), -1.0, 1.0)
+    values, names = composites(Events(DILEPTON, np.concatenate([minus, plus, np.zeros((8, minus.shape[1]))])))
+    return values[:, names.index("cos_theta_star")]
 
 
 def forward_backward(cosine):

@@ -6,19 +6,18 @@ each other: no mass shell, no conservation law and no order of momenta connects 
 makes of them is an event. :class:`Coordinates` says what they are for a process; :class:`FlowModel` learns
 their distribution, also given conditions (masses, energy of the collision, process).
 
-Each coordinate is mapped to a normal number by its own quantiles before a spline-coupling flow (Durkan et al.
+Each coordinate is mapped to a normal number by its own quantiles (:class:`simgraft.encode.Quantile`) before a spline-coupling flow (Durkan et al.
 2019, arXiv:1906.04032) or flow matching (Lipman et al. 2023, arXiv:2210.02747) learns how they depend on each
 other; coordinates that a class lacks are filled with normal noise.
 """
 
-from statistics import NormalDist
-
 import numpy as np
 
-from simgraft import nn
+from simgraft import encode, nn
 from simgraft.events.models import EventModel, Stored, count, pack, uniform, unpack
 from simgraft.nn._params import Params
 from simgraft.nn.flow_matching import normal
+from simgraft.variables import Var
 
 __all__ = ["Condition", "Coordinates", "FlowModel"]
 
@@ -67,6 +66,8 @@ class Coordinates(Stored):
         Random numbers that symmetries need in :meth:`decode`.
     constants : dict of str to number
         Learnt by :meth:`fit`.
+    recipes : dict of str to dict
+        Parameters of a :class:`FlowModel` that does well: "quick" in seconds, "full" as good as it gets.
     """
 
     layout = None
@@ -74,6 +75,7 @@ class Coordinates(Stored):
     features = np.zeros((1, 0), np.float32)
     restrictions = {}
     n_uniform = 0
+    recipes = {"quick": {}, "full": {}}
 
     @property
     def alive(self):
@@ -118,22 +120,6 @@ def refuse(bad, what):
         )
 
 
-def quantile_knots(x, knots):
-    """Quantiles of x (n,) that belong to normal numbers at equal distances.
-
-    Returns
-    -------
-    z, q : (knots,) float64 arrays
-        Normal numbers, and values of x that do not fall.
-    """
-    edge = -NormalDist().inv_cdf(0.5 / len(x))
-    z = np.linspace(-edge, edge, knots)
-    levels = np.array([NormalDist().cdf(v) for v in z])
-    q = np.quantile(x, levels)
-    q[0], q[-1] = x.min(), x.max()
-    return z, np.maximum.accumulate(q)
-
-
 class FlowModel(EventModel):
     """Class, then flow in independent coordinates, then columns.
 
@@ -145,8 +131,8 @@ class FlowModel(EventModel):
         Names of the conditions to learn, out of ``coordinates.conditions()``.
     method : {"flow", "matching"}
         Spline-coupling flow, or flow matching.
-    layers, units, bins, bound, activation
-        As of :class:`simgraft.nn.zoo.Flow`; flow matching has `units` alone.
+    layers, units, bins, bound, activation, shuffle
+        As of :class:`simgraft.nn.zoo.Flow`; flow matching has `units` and `activation` alone.
     epochs, batch_size : int
     rate : float
         At the start; falls along half a cosine.
@@ -179,6 +165,7 @@ class FlowModel(EventModel):
         bins=8,
         bound=5.0,
         activation="swish",
+        shuffle=1,
         epochs=20,
         batch_size=512,
         rate=3e-3,
@@ -193,11 +180,51 @@ class FlowModel(EventModel):
         self.bins = bins
         self.bound = bound
         self.activation = activation
+        self.shuffle = shuffle
         self.epochs = epochs
         self.batch_size = batch_size
         self.rate = rate
         self.knots = knots
         self.steps = steps
+
+    @classmethod
+    def for_layout(cls, layout, recipe="full", *, coordinates=None, **options):
+        """The model that does well for events of a layout.
+
+        Parameters
+        ----------
+        layout : Layout
+        recipe : {"quick", "full"}
+            Of the coordinates of this layout.
+        coordinates : dict, optional
+            Parameters of the coordinates.
+        **options
+            Parameters of the model that are to differ from the recipe.
+
+        Returns
+        -------
+        FlowModel
+            Not fitted.
+
+        Raises
+        ------
+        ValueError
+            If there are no coordinates for the layout, or no such recipe.
+
+        Examples
+        --------
+        >>> from simgraft.events import DILEPTON, flows
+        >>> flows.FlowModel.for_layout(DILEPTON, "quick", coordinates={"sqrt_s": 93.0}, conditions=("process",)).coordinates.sqrt_s
+        93.0
+        """
+        for kind in Coordinates.__subclasses__():
+            if kind.layout == layout:
+                break
+        else:
+            raise ValueError(f"layout: no coordinates of {layout.name} for a flow")
+        if recipe not in kind.recipes:
+            raise ValueError(f"recipe: expected one of {', '.join(kind.recipes)}, got {recipe!r}")
+        return cls(kind(**(coordinates or {})), **(kind.recipes[recipe] | options))
 
     @property
     def name(self):
@@ -292,24 +319,24 @@ class FlowModel(EventModel):
         given = self._scaled(condition, n)
         self._fit_classes(label, condition, given, seed, progress, num_threads)
         alive = coordinates.alive[label]
-        live, tables, columns = [], [], []
+        live, chains = [], {}
         for k, name in enumerate(coordinates.names):
             here = alive[:, k]
             values = x[here, k]
             if not len(values) or np.ptp(values) <= _SAME * np.abs(values).max():
                 self.state_["constants"][name] = float(np.median(values)) if len(values) else 0.0
                 continue
-            z, q = quantile_knots(values, knots)
             live.append(k)
-            tables.append(np.stack([z, q]))
-            columns.append(np.where(here, np.interp(x[:, k], q, z), 0.0))
+            chain = [encode.Clip(low=float(values.min()), high=float(values.max())), encode.Quantile(knots=knots)]
+            learnt = encode.Encoder({name: chain}).fit(np.ascontiguousarray(values[:, None]), {name: Var("1")})
+            chains |= learnt.to_dict()["chains"]
+        self.state_ |= {"live": live, "encoder": {"side": "inputs", "chains": chains}}
+        self._encoder()
         fill = normal(seed, _FILL, 0, (n, len(live) + 2), np.float32)
-        rows = np.stack(columns, axis=1).astype(np.float32) if live else np.empty((n, 0), np.float32)
+        rows = self.encoder_.transform(x[:, live]) if live else np.empty((n, 0), np.float32)
         rows = np.where(alive[:, live], rows, fill[:, : len(live)])
         if len(live) < 2:  # a coupling needs two parts: noise makes the number up
             rows = np.hstack([rows, fill[:, len(live) : 2]])
-        self.state_["live"] = live
-        self.arrays_ |= {"quantiles": np.array(tables).reshape(len(live), 2, knots)}
         given = np.hstack([coordinates.features[label], given])
         self._train(rows, given if given.shape[1] else None, seed, progress, num_threads)
 
@@ -339,9 +366,19 @@ class FlowModel(EventModel):
             )
             self.networks_["classes"] = network
 
+    def _encoder(self):
+        """Coordinates to normal numbers and back."""
+        chains = self.state_["encoder"]["chains"]
+        self.encoder_ = encode.Encoder.from_dict(self.state_["encoder"], dict.fromkeys(chains, Var("1")))
+
     def _flow(self, n, n_condition, seed=0):
         spec = nn.zoo.Flow(
-            self.layers, list(self.units), bins=self.bins, bound=self.bound, activation=self.activation
+            self.layers,
+            list(self.units),
+            bins=self.bins,
+            bound=self.bound,
+            activation=self.activation,
+            shuffle=self.shuffle,
         )
         return spec.build(n, seed, n_condition)
 
@@ -370,6 +407,7 @@ class FlowModel(EventModel):
         if not hasattr(self, "coordinates_"):
             self.coordinates_ = unpack(type(self.coordinates), pack(self.coordinates))
         self.coordinates_.constants = self.state_["constants"]
+        self._encoder()
         if "flow" in self.networks_:
             flow = self._flow(self.state_["n_rows"], self.state_["n_given"])
             flow.network.parameters[:] = self.networks_["flow"].parameters
@@ -424,9 +462,9 @@ class FlowModel(EventModel):
         for k, name in enumerate(coordinates.names):
             if name in self.state_["constants"]:
                 x[:, k] = self.state_["constants"][name]
-        for j, k in enumerate(self.state_["live"]):
-            z, q = self.arrays_["quantiles"][j]
-            x[:, k] = np.interp(rows[:, j].astype(np.float64), z, q)
+        live = self.state_["live"]
+        if live:
+            x[:, live] = self.encoder_.inverse_transform(np.ascontiguousarray(rows[:, : len(live)]))
         u = uniform(seed, _SYMMETRY, first, n, coordinates.n_uniform)
         return coordinates.decode(label, x, u, condition)
 

@@ -393,9 +393,11 @@ class PythiaDilepton(_PythiaGenerator):
         pair = (kind == 11) | (kind == 13)
         event, code = particles.event[pair], particles.id[pair]
         if not np.array_equal(np.bincount(event, minlength=particles.n), np.full(particles.n, 2)):
+            block, place = number >> _ATTEMPT_BITS, number & (1 << _ATTEMPT_BITS) - 1  # all events are kept
             bad = int(np.flatnonzero(np.bincount(event, minlength=particles.n) != 2)[0])
             raise RuntimeError(
-                f"event {bad} of a batch has not two leptons; do the settings of {self!r} change the process?"
+                f"event {block * self.block + place + bad} has not two leptons; do the settings of {self!r} "
+                "change the process?"
             )
         values = np.zeros((16, particles.n))
         for place, wanted in enumerate((11, -11, 13, -13)):
