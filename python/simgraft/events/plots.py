@@ -6,10 +6,11 @@ returns the matplotlib Figure that it drew.
 
 import numpy as np
 
-from simgraft import metrics
+from simgraft import _core, metrics
+from simgraft.events import observables
 from simgraft.explore import new_figure
 
-__all__ = ["correlations", "distributions", "dimuon_overlay", "noise_reconstruction", "plane", "roc", "spectra"]
+__all__ = ["correlations", "dimuon_overlay", "distributions", "features_of", "noise_reconstruction", "plane", "roc", "spectra"]
 
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
@@ -31,6 +32,41 @@ def _columns(events, names):
         return lambda e: e[name][e.present[position[of]]] if of is not None else e[name]
 
     return {name: (layout.columns[layout.index(name)].unit, column(name)) for name in names}
+
+
+def features_of(truth, names):
+    """Columns and composite quantities by their names, as :func:`distributions` takes them.
+
+    Parameters
+    ----------
+    truth : Events
+    names : sequence of str
+        Columns of the layout, or names of :func:`~simgraft.events.observables.composites`.
+
+    Returns
+    -------
+    dict of str to (unit, callable)
+
+    Examples
+    --------
+    >>> from simgraft.events import TWO_BODY, Events
+    >>> events = Events(TWO_BODY, np.ones((10, 2)))
+    >>> [unit for unit, _ in features_of(events, ["E1", "cos_theta1"]).values()]
+    ['GeV', '1']
+    """
+    derived = dict(text.split() for text in _core.event_composite_names(observables._kind(truth.layout)))
+
+    def composite(name):
+        def values(events):
+            found, known = observables.composites(events)
+            return found[:, known.index(name)]
+
+        return values
+
+    plain = set(truth.layout.names)
+    return {
+        name: _columns(truth, [name])[name] if name in plain else (derived[name], composite(name)) for name in names
+    }
 
 
 def _is_log(name, values):

@@ -1,0 +1,336 @@
+"""Where the study takes its events from, and which models it tries: generators, recorded samples, recipes."""
+
+import importlib.util
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from simgraft import sampling
+from simgraft.events import flows, host, models, small_coordinates
+from simgraft.events.analyses import lineshape_bins
+from simgraft.events.columns import DILEPTON, TOP_PAIR, TWO_BODY
+from simgraft.events.sample import Events
+
+__all__ = ["FULL", "QUICK", "Case", "Sizes", "Sources", "Truth", "cases"]
+
+Z_ENERGY = 91.19  # GeV
+TOP_FILE, Z_FILE = "ttbar_pythia8_13tev_26col_40k.npz", "z_pythia8_16col_50k.npz"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many events and epochs a run of the study takes.
+
+    Attributes
+    ----------
+    train, unseen : int
+        Events to train the best model on, and of each of two unseen samples; of the tasks whose generator is fast.
+    top_train, top_unseen : int
+        The same for top pairs.
+    judged : int
+        Events by which models that know nothing of the process are judged.
+    baseline_train, autoencoder, adversarial : int
+        What these models are trained on, and their epochs (of the first stages; all epochs).
+    decay, lepton : int
+        Epochs of the best models.
+    shell : int
+        Decays whose mass shells are looked at.
+    timed : int
+        Events by which a network is timed.
+    """
+
+    train: int
+    unseen: int
+    top_train: int
+    top_unseen: int
+    judged: int
+    baseline_train: int
+    autoencoder: int
+    adversarial: int
+    decay: int
+    lepton: int
+    shell: int = 1_000_000
+    timed: int = 20_000
+
+
+QUICK = Sizes(200_000, 100_000, 30_000, 5_000, 10_000, 20_000, 6, 10, 2, 8)
+FULL = Sizes(1_000_000, 200_000, 400_000, 60_000, 100_000, 100_000, 240, 200, 10, 20)
+
+
+@dataclass
+class Truth:
+    """Events that a model learns from and is held against.
+
+    Attributes
+    ----------
+    name : str
+        Of the generator.
+    describe : str
+        Where they come from.
+    generator : object or None
+        What made them, if it can make more here.
+    sample : Events or None
+        Recorded events; None where the generator makes what is asked for.
+    """
+
+    name: str
+    describe: str
+    generator: object = None
+    sample: Events | None = None
+    seconds: float = field(default=0.0, init=False)  #: CPU time of what was generated so far [s]
+
+    def split(self, n_train, n_test, seed, folder):
+        """Events to train on and two unseen samples of `n_test`; in proportion fewer where the sample ends."""
+        wanted = n_train + 2 * n_test
+        if self.sample is not None:
+            events = self.sample
+            if len(events) < wanted:
+                n_test = int(len(events) * n_test / wanted)
+                n_train = len(events) - 2 * n_test
+        else:
+            start = all_cpu()
+            events = _generate(self.generator, wanted, seed, folder)
+            self.seconds += all_cpu() - start
+        edges = np.cumsum([0, n_train, n_test, n_test])
+        return [events.take(slice(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+    def seconds_per_event(self, seed):
+        """CPU time of one event on one thread [s], or None where the generator is not here."""
+        return None if self.generator is None else seconds_per_event(self.generator, seed)
+
+
+def seconds_per_event(generator, seed):
+    """CPU time of one event of a generator on one thread [s]: the median of three calls."""
+    n, times = 400, []
+    generator.generate(n, seed, num_threads=1)  # sets up what there is to set up
+    start = time.thread_time()
+    generator.generate(n, seed + 1, num_threads=1)
+    n = int(np.clip(0.1 * n / max(time.thread_time() - start, 1e-7), n, 400_000))  # as many as take a tenth of a second
+    for turn in range(3):
+        start = time.thread_time()
+        generator.generate(n, seed + 2 + turn, num_threads=1)
+        times.append((time.thread_time() - start) / n)
+    return float(np.median(times))
+
+
+def all_cpu():
+    """CPU time of this process and of its workers that have ended [s]."""
+    own = os.times()
+    return own.user + own.system + own.children_user + own.children_system
+
+
+def _generate(generator, n, seed, folder):
+    """Events 0 to n; those of full collisions by all CPUs, into a data set that a repeated run finds again."""
+    if generator.layout != TOP_PAIR or not hasattr(generator, "block") or n < 4 * generator.block:
+        return generator.generate(n, seed)
+    from concurrent.futures import ProcessPoolExecutor
+
+    numbers = sampling.from_states({"event": np.arange(n, dtype=np.float64)})
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        data = generator.kernel(seed).sample(
+            numbers, n, out=folder, executor=pool, block_rows=generator.block, shard_rows=10 * generator.block, dtype="float32"
+        )
+    return Events.from_rows(generator.layout, np.asarray(data.Y), provenance={"generator": repr(generator), "seed": seed})
+
+
+@dataclass
+class Case:
+    """One task of the study.
+
+    Attributes
+    ----------
+    name, short : str
+        For the report, and for files.
+    truth : Truth
+    analysis : callable
+        ``analysis(n) -> host``.
+    best : callable
+        ``best() -> EventModel``, the model that knows the process, not fitted.
+    n_train, n_test : int
+        Events asked for.
+    features : tuple of str
+        Columns and composites to draw.
+    spectra : dict
+        Spectra of the analysis to draw: field -> (edges, label, logarithmic).
+    why : str
+        What makes the task easy or hard, for the report.
+    own : object or None
+        Our generator for the same process, where the truth is another's.
+    baselines : bool
+        Whether models that know nothing of the process are tried as well.
+    plane : tuple of str
+        Two angles to draw against each other.
+    limit : float or None
+        Of the gate on the AUC; None where the truth is not what the limit was set for.
+    """
+
+    name: str
+    short: str
+    truth: Truth
+    analysis: object
+    best: object
+    n_train: int
+    n_test: int
+    features: tuple
+    spectra: dict
+    why: str
+    own: object = None
+    baselines: bool = True
+    plane: tuple = ()
+    limit: float | None = None
+
+
+class Sources:
+    """Finds Pythia and recorded samples.
+
+    Parameters
+    ----------
+    data : path-like or None
+        Folder that holds ``events``, or that folder itself.
+
+    Attributes
+    ----------
+    folder : Path or None
+    pythia : bool
+        Whether Pythia 8 and FastJet can be imported.
+    missing : list of str
+        What could not be found and what that means, for the report.
+    """
+
+    def __init__(self, data=None):
+        self.folder = None
+        if data is not None:
+            data = Path(data)
+            self.folder = data / "events" if (data / "events").is_dir() else data
+        self.pythia = all(importlib.util.find_spec(name) is not None for name in ("pythia8mc", "fastjet", "awkward"))
+        self.missing = []
+
+    def recorded(self, name, array, layout):
+        """Events of a recorded sample, or None."""
+        path = None if self.folder is None else self.folder / name
+        if path is None or not path.is_file():
+            return None
+        with np.load(path, allow_pickle=False) as file:
+            return Events.from_rows(layout, file[array], provenance={"file": path.name})
+
+    def top_pairs(self, quick):
+        """Truth of the top task: Pythia's events, recorded or made here, else None."""
+        generator = None
+        if self.pythia:
+            from simgraft.events.pythia import PythiaTopPair
+
+            generator = PythiaTopPair()
+        sample = self.recorded(TOP_FILE, "X", TOP_PAIR) if quick or generator is None else None
+        if sample is not None:
+            if generator is None:
+                self.missing.append(
+                    "Pythia is not installed (pip install 'simgraft[events]'): its recorded top pairs are used, and what the "
+                    "network gains over it was not measured."
+                )
+            return Truth("Pythia 8", f"{len(sample)} recorded events of Pythia 8 with showers, hadrons and jets", generator, sample)
+        if generator is not None:
+            return Truth("Pythia 8", "Pythia 8 with showers, hadrons and jets", generator)
+        self.missing.append(
+            "Neither Pythia (pip install 'simgraft[events]') nor its recorded top pairs (--data) were found: ttbar_best_auc and "
+            "ttbar_memorisation_ratio were not measured."
+        )
+        return None
+
+    def lepton_pairs(self, radiation):
+        """Truth of lepton pairs."""
+        what = "with radiation" if radiation else "without radiation"
+        if self.pythia:
+            from simgraft.events.pythia import PythiaDilepton
+
+            return Truth("Pythia 8", f"Pythia 8 {what}", PythiaDilepton(energy=Z_ENERGY, isr=radiation))
+        sample = self.recorded(Z_FILE, "isr" if radiation else "born", DILEPTON)
+        if sample is not None:
+            return Truth("Pythia 8", f"{len(sample)} recorded events of Pythia 8 {what}", None, sample)
+        return None
+
+
+class Decays:
+    """Two-body decays at rest with daughters of random masses, in NumPy."""
+
+    layout = TWO_BODY
+
+    def generate(self, n, seed, *, first=0, num_threads=None):
+        u = models.uniform(seed, 77, first, n, 4).T
+        m1, m2 = 5 + 40 * u[0], 5 + 40 * u[1]
+        x = np.stack([np.full(n, 100.0), 0 * m1, 0 * m1, 0 * m1, m1, m2, 2 * u[2] - 1, 2 * np.pi * u[3]], axis=1)
+        values, _ = small_coordinates.TwoBodyCoordinates().decode(np.zeros(n, int), x, None, {})
+        return Events(TWO_BODY, values)
+
+
+def autoencoder_options(layout, sizes):
+    """The published autoencoder; in a quick run with fewer epochs."""
+    return {"latent": 5 if layout == TWO_BODY else 20, "epochs": sizes.autoencoder}
+
+
+def adversarial(sizes):
+    """Both adversarial networks, not fitted."""
+    return [models.LSGAN(epochs=sizes.adversarial), models.WGAN(epochs=sizes.adversarial)]
+
+
+def cross_sections():
+    """Cross-sections of our generators that have an independent anchor.
+
+    Yields
+    ------
+    gate, process, unit : str
+    anchor, limit, value, error : float
+        ``limit`` is that of the relative difference.
+    """
+    yield from ()
+
+
+def cases(found, sizes, quick):
+    """The tasks.
+
+    Parameters
+    ----------
+    found : Sources
+    sizes : Sizes
+    quick : bool
+        Whether limits of quick runs apply.
+
+    Returns
+    -------
+    list of Case
+    """
+    angle = {"cos_theta": (np.linspace(-1, 1, 21), "cos theta* of the negative lepton", False)}
+    radiated = {"radiated": (lineshape_bins(Z_ENERGY**2), "radiated share 1 - m_ll^2 / s", True)}
+    decays = Decays()
+    found_cases = [
+        Case(
+            "two-body decay", "toy", Truth("own generator", "own generator", decays), host.DecayAnalysis,
+            lambda: flows.FlowModel(small_coordinates.TwoBodyCoordinates(), epochs=sizes.decay), sizes.train, sizes.unseen,
+            ("E1", "px1", "pz2", "m1", "m2", "p1", "cos_theta1", "p_sum"),
+            {"cos_theta": (np.linspace(-1, 1, 21), "cos theta", False), "momentum": (np.linspace(0, 0.5, 26), "p / M", False)},
+            "The decay is solved by its coordinates: masses and direction are independent numbers, and energies and momenta follow.",
+            limit=0.51,
+        ),
+    ]  # fmt: skip
+    born, radiative, top = found.lepton_pairs(False), found.lepton_pairs(True), found.top_pairs(quick)
+    if born is not None:
+        found_cases.append(Case(
+            "e+ e- to lepton pairs, Born", "z_born", born, lambda n: host.DileptonAnalysis(n, energy=Z_ENERGY),
+            lambda: flows.FlowModel(small_coordinates.DileptonCoordinates(sqrt_s=Z_ENERGY), epochs=sizes.lepton),
+            sizes.train, sizes.unseen, ("mum_px", "mum_pz", "cos_theta_star", "pT_minus"), angle,
+            "One distribution of one angle, a flavour and an azimuth.",
+            baselines=not quick, limit=0.51,
+        ))  # fmt: skip
+    if radiative is not None:
+        found_cases.append(Case(
+            "e+ e- to lepton pairs with radiation", "z", radiative,
+            lambda n: host.DileptonAnalysis(n, energy=Z_ENERGY, radiation=True),
+            lambda: flows.FlowModel(small_coordinates.DileptonCoordinates(sqrt_s=Z_ENERGY, softest=1e-10), epochs=sizes.lepton),
+            sizes.train, sizes.unseen,
+            ("mum_E", "mum_px", "mum_pz", "cos_theta_star", "m_ll", "pT_ll", "y_ll", "cos_opening"), angle | radiated,
+            "Most pairs carry the energy of the beams to a per mille, few much less: a spike and a tail of five decades.",
+            limit=0.54,
+        ))  # fmt: skip
+    return found_cases
