@@ -33,7 +33,7 @@ test-slow: setup $(VENV)/.tables $(VENV)/.events
 
 bench: setup $(VENV)/.tables $(VENV)/.events $(VENV)/.bench
 	mkdir -p $(OUT)
-	failed=0; for name in engine radiation; do \
+	failed=0; for name in engine radiation events; do \
 	    $(BIN)/python -m benchmarks $$name --json $(OUT)/bench-$$name.json || failed=1; done; exit $$failed
 
 setup: $(VENV)/.installed

@@ -13,7 +13,9 @@ from simgraft.events import chain, flows, host, models, small_coordinates
 from simgraft.events.analyses import lineshape_bins
 from simgraft.events.columns import DILEPTON, TOP_PAIR, TWO_BODY
 from simgraft.events.sample import Events
+from simgraft.events.laws import Gaussian, Uniform
 from simgraft.events.ttbar import TopPair
+from simgraft.events.two_body import TwoBody
 
 __all__ = ["FULL", "QUICK", "Case", "Sizes", "Sources", "Truth", "cases"]
 
@@ -275,17 +277,9 @@ class SelectedTopPair:
         return Events.from_rows(TOP_PAIR, np.concatenate(kept)[:n], provenance={"generator": repr(self.generator), "seed": seed})
 
 
-class Decays:
-    """Two-body decays at rest with daughters of random masses, in NumPy."""
-
-    layout = TWO_BODY
-
-    def generate(self, n, seed, *, first=0, num_threads=None):
-        u = models.uniform(seed, 77, first, n, 4).T
-        m1, m2 = 5 + 40 * u[0], 5 + 40 * u[1]
-        x = np.stack([np.full(n, 100.0), 0 * m1, 0 * m1, 0 * m1, m1, m2, 2 * u[2] - 1, 2 * np.pi * u[3]], axis=1)
-        values, _ = small_coordinates.TwoBodyCoordinates().decode(np.zeros(n, int), x, None, {})
-        return Events(TWO_BODY, values)
+def decays():
+    """Generator of the toy: a parent at rest whose mass has a normal spread, daughters of any masses in a range."""
+    return TwoBody(mass=Gaussian(91.1876, 2.5), m1=Uniform(5.0, 30.0), m2=Uniform(5.0, 30.0))
 
 
 def autoencoder_options(layout, sizes):
@@ -327,10 +321,9 @@ def cases(found, sizes, quick):
     """
     angle = {"cos_theta": (np.linspace(-1, 1, 21), "cos theta* of the negative lepton", False)}
     radiated = {"radiated": (lineshape_bins(Z_ENERGY**2), "radiated share 1 - m_ll^2 / s", True)}
-    decays = Decays()
     found_cases = [
         Case(
-            "two-body decay", "toy", Truth("own generator", "own generator", decays), host.DecayAnalysis,
+            "two-body decay", "toy", Truth("our generator", "our generator", decays()), host.DecayAnalysis,
             lambda: flows.FlowModel(small_coordinates.TwoBodyCoordinates(), epochs=sizes.decay), sizes.train, sizes.unseen,
             ("E1", "px1", "pz2", "m1", "m2", "p1", "cos_theta1", "p_sum"),
             {"cos_theta": (np.linspace(-1, 1, 21), "cos theta", False), "momentum": (np.linspace(0, 0.5, 26), "p / M", False)},
