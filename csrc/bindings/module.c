@@ -22,6 +22,7 @@ int sg_bind_exceptions(PyObject *module);
     X(ecckd)             \
     X(network_slot)      \
     X(observables)       \
+    X(phase_space)       \
     X(radiation)         \
     X(spline_chain)      \
     X(top_coordinates)   \

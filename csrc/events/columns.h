@@ -6,7 +6,7 @@
 
 #include "base/simd.h"
 
-#define SG_MAX_COLUMNS 32
+#define SG_MAX_COLUMNS 64
 #define SG_LINE ((int)(64 / sizeof(real)))  /* numbers of a cache line */
 
 typedef struct sg_columns {
