@@ -138,17 +138,18 @@ static PyObject *top_sample(PyObject *self, PyObject *arguments)
 {
     (void)self;
     PyObject          *chain_object;
-    double             share, jet, lepton;
+    double             share, jet, lepton, closest_jet, closest_lepton;
     unsigned long long seed, first;
     Py_ssize_t         n;
     int                num_threads = 0;
-    if (!PyArg_ParseTuple(arguments, "OdddKKn|i", &chain_object, &share, &jet, &lepton, &seed, &first, &n, &num_threads))
+    if (!PyArg_ParseTuple(arguments, "OdddddKKn|i", &chain_object, &share, &jet, &lepton, &closest_jet, &closest_lepton, &seed, &first, &n,
+                          &num_threads))
         return NULL;
     const sg_spline_chain *chain = sg_bind_spline_chain_of(chain_object, "chain");
     if (!chain)
         return NULL;
     sg_error   error  = {0};
-    sample_job job    = {.sampler = {chain, share, jet, lepton}, .seed = seed, .first = first, .n = (size_t)n};
+    sample_job job    = {.sampler = {chain, share, jet, lepton, closest_jet, closest_lepton}, .seed = seed, .first = first, .n = (size_t)n};
     sg_status  status = sg_top_sampler_check(&job.sampler, &error);
     if (status != SG_OK)
         return sg_raise(status, &error);
@@ -190,7 +191,8 @@ static PyMethodDef methods[] = {
     {"top_decode", top_decode, METH_VARARGS,
      "top_decode(coordinates, second, symmetries, least_jet, least_lepton) -> columns (26, n)"},
     {"top_sample", top_sample, METH_VARARGS,
-     "top_sample(chain, second_share, least_jet, least_lepton, seed, first, n, num_threads=0) -> columns (26, n), second (n)"},
+     "top_sample(chain, second_share, least_jet, least_lepton, closest_jet, closest_lepton, seed, first, n, num_threads=0)\n"
+     "-> columns (26, n), second (n)"},
     {NULL, NULL, 0, NULL},
 };
 

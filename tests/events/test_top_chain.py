@@ -1,5 +1,6 @@
 """The chain of conditional splines over top-pair events: bits, files, what it learns and what it cannot break."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from simgraft import metrics
 from simgraft.events import TOP_PAIR, Events, chain, models, observables
 from simgraft.events.top_coordinates import TopCoordinates
+
+JETS = ("j1", "j2", "j3", "j4")
 
 
 def made(n, seed):
@@ -28,7 +31,8 @@ def made(n, seed):
     second = (rng.random(n) < 0.08).astype(float)
     x[14:17] *= second
     symmetries = np.stack([*rng.choice([-1.0, 1.0], (2, n)), rng.uniform(-np.pi, np.pi, n)])
-    inside = np.abs(cosine) < 1
+    # Jets are 0.4 apart, as those of an algorithm.
+    inside = (np.abs(cosine) < 1) & (TopCoordinates().distances(x)[0] > 0.4)
     return TopCoordinates().decode(np.ascontiguousarray(x[:, inside]), second[inside], np.ascontiguousarray(symmetries[:, inside]))
 
 
@@ -105,6 +109,26 @@ def test_classifier_sees_the_missing_relation_and_hardly_the_model(model, truth)
     bad, good = auc(shuffled(truth)), auc(model.sample(len(fresh), 8))
     # Standard error of an AUC of 2 x 2400 rows 0.008.
     assert bad > 0.8 and good < 0.7 and auc(truth) < 0.54
+
+
+def test_objects_keep_the_distances_of_the_training_events(model, truth):
+    coordinates = TopCoordinates()
+    least = [np.quantile(d, 1e-3) for d in coordinates.distances(coordinates.encode(truth)[0])]
+    pairs = [[(a, b) for k, a in enumerate(JETS) for b in JETS[:k]], [("l1", jet) for jet in JETS]]
+    new = model.sample(20_000, 12)
+    found = [np.min([observables.delta_r(new, a, b) for a, b in some], axis=0) for some in pairs]
+    # float32 azimuths; an event whose every attempt failed stays: 8 attempts at even 0.3 each, 7e-5.
+    for r, d in zip(least, found):
+        assert r > 0.02 and np.mean(d < r - 1e-5) < 2e-4
+    loose = copy.deepcopy(model)
+    loose.state_["apart"] = [0.0, 0.0]
+    loose._start()
+    free = loose.sample(20_000, 12)
+    closer = np.min([observables.delta_r(free, a, b) for a, b in pairs[0]], axis=0) < least[0] - 1e-5
+    assert closer.any()
+    # Events that were never too close are the same as without the rule.
+    same = (free.values == new.values).all(axis=0)
+    assert not same[closer].any() and same.mean() > 0.9
 
 
 def test_training_events_are_not_copied(model, truth):

@@ -106,6 +106,14 @@ def test_transverse_mass_and_jet_masses_are_those_of_the_observables(events):
         assert np.abs(np.exp(x[19 + k]) * events[f"{jet}_pT"] / found[f"m_{jet}"] - 1).max() < 1e-6
 
 
+def test_distances_of_coordinates_are_those_of_the_observables(events):
+    coordinates = TopCoordinates()
+    found = coordinates.distances(coordinates.encode(events)[0])
+    jets = np.min([observables.delta_r(events, a, b) for k, a in enumerate(JETS) for b in JETS[:k]], axis=0)
+    lepton = np.min([observables.delta_r(events, "l1", jet) for jet in JETS], axis=0)
+    np.testing.assert_allclose(found, [jets, lepton], atol=1e-7)  # of angles that were turned
+
+
 def test_feature_depends_on_coordinates_before_its_step_only():
     x, second, _ = drawn(300, 5)
     x, second = x.astype(np.float32), second.astype(np.float32)

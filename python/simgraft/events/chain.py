@@ -28,9 +28,16 @@ class ChainModel(EventModel):
     Sampling runs in the C core alone: random numbers, features, networks, coordinates and columns of a block
     of events at a time.
 
+    Jets keep a distance that their algorithm gives them, and leptons one that isolation gives. The model
+    learns both distances from the training events, and draws an azimuth again that would break them: a
+    network alone blurs such edges.
+
     Parameters
     ----------
     coordinates : TopCoordinates, optional
+    closest : float
+        Share of the training events with jets, or lepton and jet, closer to each other than new events may
+        be.
     units : tuple of int or tuple of tuple of int
         Hidden layers of the networks, of all coordinates or of each.
     bins, bound, activation, knots, epochs, batch_size, rate, weight_decay, hold_out
@@ -67,6 +74,7 @@ class ChainModel(EventModel):
         self,
         coordinates=None,
         *,
+        closest=1e-3,
         units=(64, 64),
         bins=16,
         bound=5.0,
@@ -79,6 +87,7 @@ class ChainModel(EventModel):
         hold_out=0.03,
     ):
         self.coordinates = coordinates
+        self.closest = closest
         self.units = units
         self.bins = bins
         self.bound = bound
@@ -92,13 +101,16 @@ class ChainModel(EventModel):
 
     def _parts(self):
         """Copies of what the model is made of."""
-        options = {k: v for k, v in self.get_params(deep=False).items() if k != "coordinates"}
+        options = {k: v for k, v in self.get_params(deep=False).items() if k not in ("coordinates", "closest")}
         given = TopCoordinates() if self.coordinates is None else self.coordinates
         return unpack(type(given), pack(given)), nn.SplineChain(**options)
 
     def _fit(self, events, condition, seed, progress, num_threads):
+        if not 0 <= self.closest < 0.5:
+            raise ValueError(f"closest: expected a share from 0 to 0.5, got {self.closest!r}")
         coordinates, chain = self._parts()
         x, second, _ = coordinates.encode(events)
+        apart = np.quantile(coordinates.distances(x), self.closest, axis=1)
         x, second = x.astype(np.float32), second.astype(np.float32)
         there = np.ones(x.shape, bool)
         there[list(_SECOND)] = second > 0
@@ -120,7 +132,7 @@ class ChainModel(EventModel):
             "scale": chain.scale_,
             "losses": chain.losses_,
         }
-        self.state_ = {"second": float(second.mean())}
+        self.state_ = {"second": float(second.mean()), "apart": [float(r) for r in apart]}
 
     def _start(self):
         coordinates, chain = self._parts()
@@ -129,7 +141,8 @@ class ChainModel(EventModel):
         for name in ("curves", "edges", "mean", "scale", "losses"):
             setattr(chain, f"{name}_", self.arrays_[name])
         self.losses_ = dict(zip(coordinates.names, map(float, chain.losses_)))
-        self._sampler = (chain.core, self.state_["second"], float(coordinates.jet_pt), float(coordinates.lepton_pt))
+        least = float(coordinates.jet_pt), float(coordinates.lepton_pt)
+        self._sampler = (chain.core, self.state_["second"], *least, *self.state_["apart"])
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k != "_sampler"}  # an object of the core

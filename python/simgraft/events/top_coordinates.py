@@ -119,6 +119,18 @@ class TopCoordinates(Stored):
         """
         return _core.top_features(coordinates, second, self.jet_pt, self.lepton_pt)
 
+    def distances(self, coordinates):
+        """Least Delta R between two jets, and between the first lepton and a jet, (2, n), of coordinates."""
+        eta = coordinates[5:10]
+        phi = np.concatenate([np.zeros((1, coordinates.shape[1])), coordinates[10:14]])
+        least = np.full((2, coordinates.shape[1]), np.inf)
+        for k in range(5):
+            for j in range(k):
+                d = np.abs(phi[k] - phi[j])
+                here = np.hypot(eta[k] - eta[j], np.minimum(d, 2 * np.pi - d))
+                least[int(k == 4)] = np.minimum(least[int(k == 4)], here)
+        return least
+
     def decode(self, coordinates, second, symmetries):
         """Events from what :meth:`encode` returns."""
         values = _core.top_decode(coordinates, second, symmetries, self.jet_pt, self.lepton_pt)
