@@ -3,7 +3,7 @@
  * Philox for hot files: VL consecutive blocks side by side, two uniforms of each. Lane i holds block first + i of (seed, stream):
  *   double  elements 2 block and 2 block + 1 of the uniform f64 sequence (see base/philox.h)
  *   float   the 24 high bits of the same two numbers: a float run draws what a double run draws, rounded down
- * Numbers in [0, 1), the same bits on every instruction set.
+ * Numbers in [0, 1), the same bits on every instruction set. sg_philox_lanes_at takes blocks in any order.
  *
  * One block takes a 64-bit lane per word, because that is how vectors multiply 32 by 32 bits: what stands in the upper halves
  * is never read. Six instructions of AVX-512 per round and 8 blocks.
@@ -26,6 +26,7 @@ SG_INLINE sg_words sg_words_from(uint64_t first)
 {
     return _mm512_add_epi64(sg_words_set1(first), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
 }
+SG_INLINE sg_words sg_words_load(const uint64_t *p) { return _mm512_loadu_si512(p); }
 SG_INLINE sg_words sg_words_product(sg_words a, uint32_t b) { return _mm512_mul_epu32(a, sg_words_set1(b)); }
 SG_INLINE sg_words sg_words_upper(sg_words a) { return _mm512_srli_epi64(a, 32); }
 SG_INLINE sg_words sg_words_xor(sg_words a, sg_words b, uint32_t key)
@@ -56,6 +57,7 @@ SG_INLINE sg_words sg_words_from(uint64_t first)
 {
     return _mm256_add_epi64(sg_words_set1(first), _mm256_setr_epi64x(0, 1, 2, 3));
 }
+SG_INLINE sg_words sg_words_load(const uint64_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
 SG_INLINE sg_words sg_words_product(sg_words a, uint32_t b) { return _mm256_mul_epu32(a, sg_words_set1(b)); }
 SG_INLINE sg_words sg_words_upper(sg_words a) { return _mm256_srli_epi64(a, 32); }
 SG_INLINE sg_words sg_words_xor(sg_words a, sg_words b, uint32_t key)
@@ -86,9 +88,9 @@ SG_INLINE vr sg_words_uniform(sg_words high, sg_words low)
 
 #ifdef SG_BLOCK_LANES
 
-SG_INLINE void sg_philox_words(uint64_t seed, uint64_t stream, uint64_t first, sg_words *word /* (4) */)
+SG_INLINE void sg_philox_words(uint64_t seed, uint64_t stream, sg_words block, sg_words *word /* (4) */)
 {
-    sg_words c0 = sg_words_from(first), c1 = sg_words_upper(c0);
+    sg_words c0 = block, c1 = sg_words_upper(block);
     sg_words c2 = sg_words_set1((uint32_t)stream), c3 = sg_words_set1(stream >> 32);
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
 #pragma GCC unroll 10
@@ -107,10 +109,25 @@ SG_INLINE void sg_philox_words(uint64_t seed, uint64_t stream, uint64_t first, s
 SG_INLINE void sg_philox_lanes(uint64_t seed, uint64_t stream, uint64_t first, vr *u, vr *v)
 {
     sg_words a[4];
-    sg_philox_words(seed, stream, first, a);
+    sg_philox_words(seed, stream, sg_words_from(first), a);
 #if SG_REAL_IS_FLOAT
     sg_words b[4];
-    sg_philox_words(seed, stream, first + SG_BLOCK_LANES, b);
+    sg_philox_words(seed, stream, sg_words_from(first + SG_BLOCK_LANES), b);
+    *u = sg_words_uniform(a[0], b[0]);
+    *v = sg_words_uniform(a[2], b[2]);
+#else
+    *u = sg_words_uniform(a[0], a[1]);
+    *v = sg_words_uniform(a[2], a[3]);
+#endif
+}
+
+SG_INLINE void sg_philox_lanes_at(uint64_t seed, uint64_t stream, const uint64_t *block /* (VL) */, vr *u, vr *v)
+{
+    sg_words a[4];
+    sg_philox_words(seed, stream, sg_words_load(block), a);
+#if SG_REAL_IS_FLOAT
+    sg_words b[4];
+    sg_philox_words(seed, stream, sg_words_load(block + SG_BLOCK_LANES), b);
     *u = sg_words_uniform(a[0], b[0]);
     *v = sg_words_uniform(a[2], b[2]);
 #else
@@ -121,10 +138,10 @@ SG_INLINE void sg_philox_lanes(uint64_t seed, uint64_t stream, uint64_t first, v
 
 #else
 
-SG_INLINE void sg_philox_lanes(uint64_t seed, uint64_t stream, uint64_t first, vr *u, vr *v)
+SG_INLINE void sg_philox_lanes_at(uint64_t seed, uint64_t stream, const uint64_t *block /* (VL) */, vr *u, vr *v)
 {
     for (int i = 0; i < VL; i++) {
-        sg_philox_block b = sg_philox(seed, stream, first + (uint64_t)i);
+        sg_philox_block b = sg_philox(seed, stream, block[i]);
 #if SG_REAL_IS_FLOAT
         (*u)[i] = (real)(int32_t)(b.word[0] >> 8) * R(0x1p-24);
         (*v)[i] = (real)(int32_t)(b.word[2] >> 8) * R(0x1p-24);
@@ -133,6 +150,14 @@ SG_INLINE void sg_philox_lanes(uint64_t seed, uint64_t stream, uint64_t first, v
         (*v)[i] = (real)(int64_t)(((uint64_t)b.word[2] << 32 | b.word[3]) >> 11) * R(0x1p-53);
 #endif
     }
+}
+
+SG_INLINE void sg_philox_lanes(uint64_t seed, uint64_t stream, uint64_t first, vr *u, vr *v)
+{
+    uint64_t block[VL];
+    for (int i = 0; i < VL; i++)
+        block[i] = first + (uint64_t)i;
+    sg_philox_lanes_at(seed, stream, block, u, v);
 }
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Binds csrc/events/top_pair. */
-#include "bindings/convert.h"
+#include "bindings/bind_events.h"
 
 #include <stdatomic.h>
 
 #include "base/memory.h"
 #include "base/threads.h"
 #include "events/top_pair.h"
+#include "events/vegas.h"
 
 enum { BLOCK = SG_TOP_PAIR_BLOCK, COLUMNS = SG_TOP_PAIR_COLUMNS_OUT };
 
@@ -31,7 +32,7 @@ static PyArrayObject *process_from(PyObject *numbers, PyObject *table_object, in
     sg_error  error  = {0};
     sg_status status = sg_events_top_pair_prepare(t, &error);
     if (status == SG_OK && with_decays)
-        status = sg_events_top_pair_check_decays(t, &error);
+        status = sg_events_top_pair_prepare_decays(t, &error);
     if (status == SG_OK)
         return table;
     Py_DECREF(table);
@@ -60,8 +61,8 @@ static PyObject *top_pair_integrate(PyObject *self, PyObject *arguments)
     double     damping;
     uint64_t   seed;
     int        num_threads = 0;
-    if (!PyArg_ParseTuple(arguments, "OOOnnndK|i", &numbers, &table_object, &edges_object, &n_points, &n_iterations, &first,
-                          &damping, &seed, &num_threads))
+    if (!PyArg_ParseTuple(arguments, "OOOnnndO&|i", &numbers, &table_object, &edges_object, &n_points, &n_iterations, &first,
+                          &damping, sg_to_u64, &seed, &num_threads))
         return NULL;
     if (n_points < 2 || n_iterations < 1 || first < 0)
         return PyErr_Format(PyExc_ValueError, "n: expected at least 2 points in each iteration, got %zd", n_points);
@@ -110,35 +111,23 @@ typedef struct {
     void              *out;     /* (26, n) or NULL */
     double            *weight;  /* (n) */
     double            *work;    /* (threads, 26, BLOCK) of float columns */
-    sg_poll            poll;
     atomic_uint_least64_t attempts;
-    atomic_size_t      failed;
 } job;
 
-static int block_of_events(void *context, size_t block, int thread)
+static size_t events_block(void *context, size_t from, size_t n, int thread)
 {
-    job     *j    = context;
-    size_t   from = block * BLOCK, n = j->n - from < BLOCK ? j->n - from : BLOCK;
-    uint64_t tried = 0;
-    if (thread == 0 && sg_poll_due(&j->poll, (double)from, (double)j->n))
-        return SG_ERR_INTERRUPTED;
-    double *work   = j->is_float ? j->work + (size_t)thread * COLUMNS * BLOCK : NULL;
-    double *out    = !j->out ? NULL : j->is_float ? work : (double *)j->out + from;
-    size_t  stride = j->is_float ? BLOCK : j->n;
-    size_t  done   = sg_top_pair_f64_now()->events(n, stride, j->process, &j->sampling, j->seed, j->number + from, out,
-                                                   j->weight + from, &tried);
+    job     *j      = context;
+    uint64_t tried  = 0;
+    double  *work   = j->work + (size_t)thread * COLUMNS * BLOCK; /* not touched where the columns are double */
+    double  *out    = !j->out ? NULL : j->is_float ? work : (double *)j->out + from;
+    size_t   stride = j->is_float ? BLOCK : j->n;
+    size_t   done   = sg_top_pair_f64_now()->events(n, stride, j->process, &j->sampling, j->seed, j->number + from, out,
+                                                    j->weight + from, &tried);
     atomic_fetch_add(&j->attempts, tried);
-    if (done < n) {
-        size_t event = from + done, seen = atomic_load(&j->failed);
-        while (event < seen && !atomic_compare_exchange_weak(&j->failed, &seen, event))
-            continue;
-        return SG_ERR_VALUE;
-    }
-    if (j->is_float && j->out)
-        for (size_t k = 0; k < COLUMNS; k++)
-            for (size_t i = 0; i < n; i++)
-                ((float *)j->out)[k * j->n + from + i] = (float)work[k * BLOCK + i];
-    return SG_OK;
+    for (size_t k = 0; j->is_float && out && done == n && k < COLUMNS; k++)
+        for (size_t i = 0; i < n; i++)
+            ((float *)j->out)[k * j->n + from + i] = (float)work[k * BLOCK + i];
+    return done;
 }
 
 static PyObject *top_pair_events(PyObject *self, PyObject *arguments)
@@ -147,8 +136,8 @@ static PyObject *top_pair_events(PyObject *self, PyObject *arguments)
     PyObject *numbers, *table_object, *edges_object, *number_object, *out_object;
     int       num_threads = 0;
     job       j           = {0};
-    if (!PyArg_ParseTuple(arguments, "OOOdKOO|i", &numbers, &table_object, &edges_object, &j.sampling.w_max, &j.seed, &number_object,
-                          &out_object, &num_threads))
+    if (!PyArg_ParseTuple(arguments, "OOOdO&OO|i", &numbers, &table_object, &edges_object, &j.sampling.w_max, sg_to_u64, &j.seed,
+                          &number_object, &out_object, &num_threads))
         return NULL;
     sg_top_pair    process;
     sg_dims        dims  = {0};
@@ -188,16 +177,13 @@ static PyObject *top_pair_events(PyObject *self, PyObject *arguments)
         j.out             = out ? PyArray_DATA(out) : NULL;
         j.weight          = PyArray_DATA(weight);
         j.work            = grid + 6 * n_bins;
-        j.failed          = j.n;
-        j.poll            = sg_python_poll(Py_None);
+        size_t failed     = 0;
         Py_BEGIN_ALLOW_THREADS
-        status = (sg_status)sg_threads_blocks(n_blocks, threads, block_of_events, &j);
+        status = sg_events_run(j.n, BLOCK, threads, events_block, &j, &failed);
         Py_END_ALLOW_THREADS
-        if (status == SG_ERR_VALUE) {
-            uint64_t which = j.number[atomic_load(&j.failed)];
+        if (status == SG_ERR_VALUE)
             sg_fail(&error, status, "event", "%llu found no accepted point or no open decay in %d attempts",
-                    (unsigned long long)which, (int)SG_TOP_PAIR_MASSES);
-        }
+                    (unsigned long long)j.number[failed], (int)SG_TOP_PAIR_MASSES);
     }
     if (status != SG_OK)
         sg_raise(status, &error);

@@ -42,7 +42,8 @@ static PyObject *vegas_run(PyObject *self, PyObject *arguments)
     Py_ssize_t n_points, n_iterations, first;
     double     damping;
     uint64_t   seed;
-    if (!PyArg_ParseTuple(arguments, "OOnnndK", &function, &edges_object, &n_points, &n_iterations, &first, &damping, &seed))
+    if (!PyArg_ParseTuple(arguments, "OOnnndO&", &function, &edges_object, &n_points, &n_iterations, &first, &damping,
+                          sg_to_u64, &seed))
         return NULL;
     if (n_points < 2 || n_iterations < 1 || first < 0)
         return PyErr_Format(PyExc_ValueError, "n_points, n_iterations: expected at least 2 and 1, got %zd and %zd", n_points,

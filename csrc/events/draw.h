@@ -30,15 +30,20 @@ SG_INLINE vm sg_law_inside(const sg_law *law, vr x)
     return vm_and(vr_le(vr_set1(R(law->low)), x), vr_le(x, vr_set1(R(law->high))));
 }
 
-/* Two normals by Box & Muller (1958). */
-SG_INLINE void sg_normal_lanes(uint64_t seed, uint64_t stream, uint64_t first, vr *x, vr *y)
+/* Two normals of two uniforms by Box & Muller (1958). */
+SG_INLINE void sg_normal_pair(vr u, vr v, vr *x, vr *y)
 {
-    vr u, v, sine, cosine;
-    sg_philox_lanes(seed, stream, first, &u, &v);
-    vr radius = vr_sqrt(vr_mul(vr_set1(-2), vr_log(vr_sub(vr_set1(1), u))));
+    vr sine, cosine, radius = vr_sqrt(vr_mul(vr_set1(-2), vr_log(vr_sub(vr_set1(1), u))));
     vr_sincos_2pi(v, &sine, &cosine);
     *x = vr_mul(radius, cosine);
     *y = vr_mul(radius, sine);
+}
+
+SG_INLINE void sg_normal_lanes(uint64_t seed, uint64_t stream, uint64_t first, vr *x, vr *y)
+{
+    vr u, v;
+    sg_philox_lanes(seed, stream, first, &u, &v);
+    sg_normal_pair(u, v, x, y);
 }
 
 #endif

@@ -20,14 +20,13 @@ static sg_status not_negative(const char *name, double value, const char *unit, 
     return sg_fail(error, SG_ERR_VALUE, name, "expected a finite number >= 0%s, got %g", unit, value);
 }
 
-static sg_breit_wigner breit_wigner(double mass, double width, double cut)
+/* A Breit-Wigner law within `cut` widths; a fixed mass where that is no interval. */
+static sg_law mass_law(double mass, double width, double cut)
 {
-    sg_breit_wigner law = {mass * mass, mass * width, 0, 0};
-    if (law.scale > 0) {
-        double low = fmax(mass - cut * width, 0), high = mass + cut * width;
-        law.start = atan((low * low - law.centre) / law.scale);
-        law.range = atan((high * high - law.centre) / law.scale) - law.start;
-    }
+    double  reach = cut * width;
+    sg_law law    = {.kind = reach > 0 ? SG_LAW_BREIT_WIGNER : SG_LAW_FIXED, .centre = mass, .spread = width};
+    law.low       = fmax(mass - reach, 0);
+    law.high      = mass + reach;
     return law;
 }
 
@@ -48,12 +47,10 @@ sg_status sg_events_top_pair_prepare(sg_top_pair *t, sg_error *error)
     t->log_inverse = log(t->inverse);
     t->per_log_x   = (double)(t->n_x - 1) / t->log_inverse;
     t->factor      = GEV2_PB * PI * t->alpha_s * t->alpha_s * (t->inverse - 1) / S;
-    t->top         = breit_wigner(t->mass, t->width, t->cut);
-    t->w           = breit_wigner(t->w_mass, t->w_width, t->cut);
     return SG_OK;
 }
 
-sg_status sg_events_top_pair_check_decays(const sg_top_pair *t, sg_error *error)
+sg_status sg_events_top_pair_prepare_decays(sg_top_pair *t, sg_error *error)
 {
     SG_TRY(not_negative("width", t->width, " GeV", error));
     SG_TRY(positive("w_mass", t->w_mass, " GeV", error));
@@ -73,7 +70,10 @@ sg_status sg_events_top_pair_check_decays(const sg_top_pair *t, sg_error *error)
         return sg_fail(error, SG_ERR_VALUE, "mass",
                        "t -> b W is closed: the lightest top within %g widths has %.6g GeV, the heaviest W and the b together %.6g",
                        t->cut, lightest, heaviest + t->b_mass);
-    return SG_OK;
+    t->top = mass_law(t->mass, t->width, t->cut);
+    t->w   = mass_law(t->w_mass, t->w_width, t->cut);
+    SG_TRY(sg_events_law_prepare(&t->top, "width", 1, error));
+    return sg_events_law_prepare(&t->w, "w_width", 1, error);
 }
 
 sg_status sg_events_top_pair_integrand(void *context, size_t n, const double *x, double *f, sg_error *error)

@@ -29,7 +29,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
-#include "events/vegas.h"
+#include "events/law.h"
 
 enum {
     SG_TOP_PAIR_COLUMNS_OUT = 26,
@@ -43,11 +43,6 @@ enum {
 
 typedef enum sg_top_decays { SG_TOP_SEMILEPTONIC, SG_TOP_DILEPTONIC, SG_TOP_HADRONIC, SG_TOP_INCLUSIVE } sg_top_decays;
 enum { SG_TOP_GG = 1, SG_TOP_QQ = 2 };
-
-/* m = sqrt(centre + scale tan(start + range u)), u in [0, 1) */
-typedef struct sg_breit_wigner {
-    double centre, scale, start, range;
-} sg_breit_wigner;
 
 typedef struct sg_top_pair {
     double        energy;                             /* [GeV] of the collision                                   */
@@ -65,17 +60,16 @@ typedef struct sg_top_pair {
                                                          flavours, (q - qbar) / sqrt 2, zeros; even in ln x from
                                                          ln(4 mass^2 / energy^2) to 0                             */
     /* from sg_events_top_pair_prepare */
-    double          inverse;                          /* [1] 1 / tau_min                                          */
-    double          log_inverse;
-    double          per_log_x;                        /* knots per unit of ln x                                   */
-    double          factor;                           /* [pb]                                                     */
-    sg_breit_wigner top, w;
+    double inverse, log_inverse;                      /* [1] 1 / tau_min                                          */
+    double per_log_x;                                 /* knots per unit of ln x                                   */
+    double factor;                                    /* [pb]                                                     */
+    sg_law top, w;                                    /* from sg_events_top_pair_prepare_decays: masses           */
 } sg_top_pair;
 
 /* Checks the numbers and computes the derived ones. Arguments are named as the fields. */
 sg_status sg_events_top_pair_prepare(sg_top_pair *process, sg_error *error);
-/* What the decays need beyond: room for t -> b W at any masses, known modes. */
-sg_status sg_events_top_pair_check_decays(const sg_top_pair *process, sg_error *error);
+/* What events need beyond: known modes, laws of the masses, room for t -> b W at any of them. */
+sg_status sg_events_top_pair_prepare_decays(sg_top_pair *process, sg_error *error);
 
 /* Cross-section per volume of the three coordinates, an integrand of VEGAS; context is a const sg_top_pair *. f is (3, n) [pb]: all
  * channels, g g, q qbar. */

@@ -4,9 +4,7 @@
 
 #if SG_REAL_BITS == 64
 
-#include "base/philox.h"
-#include "base/simd.h"
-#include "base/vmath.h"
+#include "events/draw.h"
 
 enum { BLOCK = SG_TOP_PAIR_BLOCK, ROW = SG_TOP_PAIR_ROW };
 #define ATTEMPT_STREAM (SG_TOP_PAIR_STREAM + (1u << 20))
@@ -20,30 +18,6 @@ SG_INLINE vr set(double a) { return vr_set1(a); }
 SG_INLINE vr square(vr a) { return vr_mul(a, a); }
 SG_INLINE vr half(vr a) { return vr_mul(a, set(0.5)); }
 SG_INLINE vr twice(vr a) { return vr_add(a, a); }
-
-/* Two uniforms in [0, 1) of each event. */
-SG_INLINE void draw(uint64_t seed, uint64_t stream, const uint64_t *number, vr *u, vr *v)
-{
-    real a[VL], b[VL];
-    for (int i = 0; i < VL; i++) {
-        sg_philox_block block = sg_philox(seed, stream, number[i]);
-        a[i] = (real)(int64_t)(((uint64_t)block.word[0] << 32 | block.word[1]) >> 11) * R(0x1p-53);
-        b[i] = (real)(int64_t)(((uint64_t)block.word[2] << 32 | block.word[3]) >> 11) * R(0x1p-53);
-    }
-    *u = vr_load(a);
-    *v = vr_load(b);
-}
-
-/* Two normals of each event (Box & Muller 1958). */
-SG_INLINE void draw_normal(uint64_t seed, uint64_t stream, const uint64_t *number, vr *x, vr *y)
-{
-    vr u, v, sine, cosine;
-    draw(seed, stream, number, &u, &v);
-    vr radius = vr_sqrt(vr_mul(set(-2), vr_log(vr_sub(set(1), u))));
-    vr_sincos_2pi(v, &sine, &cosine);
-    *x = vr_mul(radius, cosine);
-    *y = vr_mul(radius, sine);
-}
 
 /* -------------------------------------------------------------------------------------------------- cross-section */
 
@@ -162,8 +136,8 @@ static size_t choose(size_t n, const sg_top_pair *t, const sg_top_sampling *s, u
             for (size_t i = 0; i < VL; i++)
                 event[i] = number[open[i < lanes ? j + i : j]];
             vr u[3], r, jacobian = set(1);
-            draw(seed, ATTEMPT_STREAM + 2 * k, event, &u[0], &u[1]);
-            draw(seed, ATTEMPT_STREAM + 2 * k + 1, event, &u[2], &r);
+            sg_philox_lanes_at(seed, ATTEMPT_STREAM + 2 * k, event, &u[0], &u[1]);
+            sg_philox_lanes_at(seed, ATTEMPT_STREAM + 2 * k + 1, event, &u[2], &r);
             for (size_t d = 0; d < 3; d++)
                 u[d] = coordinate(s, d, u[d], &jacobian);
             point p = density_at(t, u[0], u[1], u[2]);
@@ -206,30 +180,33 @@ typedef struct {
     vr e, x, y, z, pt; /* pt = -1: absent */
 } object;
 
-SG_INLINE vr mass_of(const sg_breit_wigner *law, vr u)
-{
-    if (law->scale == 0)
-        return set(__builtin_sqrt(law->centre));
-    vr sine, cosine;
-    vr_sincos(vr_fma(set(law->range), u, set(law->start)), &sine, &cosine);
-    return vr_sqrt(vr_fma(set(law->scale), vr_div(sine, cosine), set(law->centre)));
-}
-
-/* Masses of both tops. Returns the lanes (as 1) for which no pair below sqrt(s) was found. */
-SG_INLINE vm top_masses(const sg_top_pair *t, uint64_t seed, const uint64_t *number, vr energy, vr m[2])
+SG_INLINE void draw_normal(uint64_t seed, uint64_t stream, const uint64_t *number, vr z[2])
 {
     vr u, v;
-    draw(seed, MASS_STREAM, number, &u, &v);
-    m[0]    = mass_of(&t->top, u);
-    m[1]    = mass_of(&t->top, v);
+    sg_philox_lanes_at(seed, stream, number, &u, &v);
+    sg_normal_pair(u, v, &z[0], &z[1]);
+}
+
+SG_INLINE void draw_masses(const sg_law *law, uint64_t seed, uint64_t stream, const uint64_t *number, vr m[2])
+{
+    vr u, v;
+    sg_philox_lanes_at(seed, stream, number, &u, &v);
+    m[0] = sg_law_value(law, u, vr_zero());
+    m[1] = sg_law_value(law, v, vr_zero());
+}
+
+/* Masses of both tops. Returns the lanes for which no pair below sqrt(s) was found. */
+SG_INLINE vm top_masses(const sg_top_pair *t, uint64_t seed, const uint64_t *number, vr energy, vr m[2])
+{
     vr most = vr_mul(energy, set(1 + 1e-9)); /* at threshold with tops of no width */
+    draw_masses(&t->top, seed, MASS_STREAM, number, m);
     vm open = vr_le(vr_add(m[0], m[1]), most);
     for (uint64_t k = 1; vm_any(vm_not(open)) && k < SG_TOP_PAIR_MASSES; k++) {
-        draw(seed, MASS_STREAM + k, number, &u, &v);
-        vr a = mass_of(&t->top, u), b = mass_of(&t->top, v);
-        vm now = vm_and(vr_le(vr_add(a, b), most), vm_not(open));
-        m[0]   = vr_select(now, a, m[0]);
-        m[1]   = vr_select(now, b, m[1]);
+        vr again[2];
+        draw_masses(&t->top, seed, MASS_STREAM + k, number, again);
+        vm now = vm_and(vr_le(vr_add(again[0], again[1]), most), vm_not(open));
+        m[0]   = vr_select(now, again[0], m[0]);
+        m[1]   = vr_select(now, again[1], m[1]);
         open   = vm_or(open, now);
     }
     return vm_not(open);
@@ -253,8 +230,8 @@ SG_INLINE object particle(vec p, double mass)
 SG_INLINE vr helicity(uint64_t seed, uint64_t stream, const uint64_t *number, vr longitudinal)
 {
     vr a, b, c, u;
-    draw(seed, stream, number, &a, &b);
-    draw(seed, stream + 1, number, &c, &u);
+    sg_philox_lanes_at(seed, stream, number, &a, &b);
+    sg_philox_lanes_at(seed, stream + 1, number, &c, &u);
     vr low = vr_min(a, b), high = vr_max(a, b);
     return vr_select(vr_lt(u, longitudinal), vr_max(low, vr_min(high, c)), vr_min(low, c));
 }
@@ -264,7 +241,7 @@ SG_INLINE void decay(const sg_top_pair *t, uint64_t seed, const uint64_t *number
                      object out[3])
 {
     vr u, v, sine, cosine, s_phi, c_phi;
-    draw(seed, SG_TOP_PAIR_STREAM + 2 + (uint64_t)which, number, &u, &v);
+    sg_philox_lanes_at(seed, SG_TOP_PAIR_STREAM + 2 + (uint64_t)which, number, &u, &v);
     vr per = vr_div(set(0.5), m), w2 = square(m_w), m2 = square(m);
     vr e_w = vr_mul(vr_add(vr_sub(m2, set(t->b_mass * t->b_mass)), w2), per);
     vr less = vr_sub(m, set(t->b_mass)), more = vr_add(m, set(t->b_mass));
@@ -332,9 +309,7 @@ SG_INLINE vm event(const sg_top_pair *t, uint64_t seed, const uint64_t *number, 
 {
     vr q = q_of(t, u0), log_q = vr_log(q), energy = vr_div(set(t->energy), vr_sqrt(q)), m[2], m_w[2], u, v, w, unused;
     vm closed = top_masses(t, seed, number, energy, m);
-    draw(seed, SG_TOP_PAIR_STREAM + 9, number, &u, &v);
-    m_w[0] = mass_of(&t->w, u);
-    m_w[1] = mass_of(&t->w, v);
+    draw_masses(&t->w, seed, SG_TOP_PAIR_STREAM + 9, number, m_w);
 
     /* the pair in its rest frame, then along the beam */
     vr sum = vr_add(m[0], m[1]), difference = vr_sub(m[0], m[1]), s = square(energy);
@@ -342,13 +317,13 @@ SG_INLINE vm event(const sg_top_pair *t, uint64_t seed, const uint64_t *number, 
     vr p = vr_sqrt(p2), beta = vr_max(beta_of(t, u0), set(1e-150));
     vr c = vr_max(vr_min(vr_div(along, beta), set(1)), set(-1)), side = vr_mul(p, vr_sqrt(vr_fnma(c, c, set(1))));
     vr sine, cosine;
-    draw(seed, SG_TOP_PAIR_STREAM, number, &u, &v);
-    draw(seed, SG_TOP_PAIR_STREAM + 1, number, &w, &unused);
+    sg_philox_lanes_at(seed, SG_TOP_PAIR_STREAM, number, &u, &v);
+    sg_philox_lanes_at(seed, SG_TOP_PAIR_STREAM + 1, number, &w, &unused);
     vr_sincos_2pi(u, &sine, &cosine);
     vr e_y = vr_exp(vr_mul(vr_sub(u1, set(0.5)), log_q)), e_minus = vr_div(set(1), e_y);
     vr ch = half(vr_add(e_y, e_minus)), sh = half(vr_sub(e_y, e_minus)), pz = vr_mul(p, c);
     vr azimuth[2];
-    draw(seed, SG_TOP_PAIR_STREAM + 8, number, &azimuth[0], &azimuth[1]);
+    sg_philox_lanes_at(seed, SG_TOP_PAIR_STREAM + 8, number, &azimuth[0], &azimuth[1]);
     object product[2][3];
     vm     leptonic[2];
     for (int k = 0; k < 2; k++) {
@@ -374,10 +349,11 @@ SG_INLINE vm event(const sg_top_pair *t, uint64_t seed, const uint64_t *number, 
     vr met_x = vr_zero(), met_y = vr_zero(), z[3][2];
     if (t->smear) {
         for (uint64_t k = 0; k < 3; k++)
-            draw_normal(seed, SG_TOP_PAIR_STREAM + 10 + k, number, &z[k][0], &z[k][1]);
-        draw_normal(seed, SG_TOP_PAIR_STREAM + 13, number, &met_x, &met_y);
-        met_x = vr_mul(met_x, set(t->met_resolution));
-        met_y = vr_mul(met_y, set(t->met_resolution));
+            draw_normal(seed, SG_TOP_PAIR_STREAM + 10 + k, number, z[k]);
+        vr noise[2];
+        draw_normal(seed, SG_TOP_PAIR_STREAM + 13, number, noise);
+        met_x = vr_mul(noise[0], set(t->met_resolution));
+        met_y = vr_mul(noise[1], set(t->met_resolution));
     }
     for (int k = 0; k < 2; k++)
         for (int j = 0; j < 3; j++) {

@@ -10,7 +10,7 @@ from scipy.stats import binom, kstest
 
 import simgraft as sg
 from simgraft import _core
-from simgraft.events import TOP_PAIR, PythiaTopPair, TopPair
+from simgraft.events import TOP_PAIR, PythiaTopPair, TopPair, ttbar
 from simgraft.events.pdf import Grv94Lo, open_pdf, pythia_pdf_folder
 
 M_TOP, M_W, M_B, ALPHA_S = 172.5, 80.369, 4.78, 0.108
@@ -99,9 +99,28 @@ def test_matrix_elements_integrate_to_the_closed_totals(channel, total):
     assert abs(value - expected) < 4 * error
 
 
+@pytest.mark.parametrize("flavour", range(1, 6))
+def test_quarks_need_antiquarks_of_their_flavour(flavour):
+    """Two quarks make no pair: in the table the product of differences must cancel that of sums, for each flavour."""
+
+    class Of:
+        name = "quarks"
+
+        def __init__(self, *flavours):
+            self.flavours = flavours
+
+        def xfxQ(self, f, x, Q):
+            return np.full(np.shape(x), float(f in self.flavours))
+
+    with pytest.raises(ValueError, match="quarks gives no cross-section"):
+        TopPair(pdf=Of(flavour)).cross_section()
+    both = TopPair(pdf=Of(flavour, -flavour)).cross_section(1 << 14)[0]
+    assert both == pytest.approx(2 * TopPair(pdf=Flat(gluons=False)).cross_section(1 << 14)[0], rel=1e-5)  # floats in the table
+
+
 def by_quadrature(pdf, energy):
     """Cross-section [pb] by Gauss-Legendre over tau and y, from the parton distributions themselves."""
-    node, weight = np.polynomial.legendre.leggauss(80)
+    node, weight = np.polynomial.legendre.leggauss(60)
     tau_min = (2 * M_TOP / energy) ** 2
     total = 0.0
     # beta as the variable near threshold: tau = tau_min / (1 - beta^2)
@@ -121,11 +140,11 @@ def by_quadrature(pdf, energy):
 
 @pytest.mark.parametrize(("energy", "expected"), [(13_000.0, 499.8), (8_000.0, 148.9), (7_000.0, 104.4)])
 def test_cross_section_of_the_analytic_set(energy, expected):
-    value, error = TopPair(energy=energy).cross_section()
+    value, error = TopPair(energy=energy).cross_section(1 << 18)
     assert value == pytest.approx(expected, rel=3e-3)
     # table of 2048 knots, linear between them: 1e-5; Gauss-Legendre far below
     assert abs(value - by_quadrature(Grv94Lo(), energy)) < 4 * error + 3e-5 * value
-    assert error < 5e-4 * value
+    assert error < 6e-4 * value
 
 
 @pytest.mark.data
@@ -138,7 +157,7 @@ def test_cross_section_of_the_analytic_set(energy, expected):
     ],
 )  # fmt: skip
 def test_cross_section_with_grids(pdfdata, name, energy, expected):
-    value, _ = TopPair(pdf=pdfdata / f"{name}_0000.dat", energy=energy).cross_section()
+    value, _ = TopPair(pdf=pdfdata / f"{name}_0000.dat", energy=energy).cross_section(1 << 18)
     assert value == pytest.approx(expected, rel=3e-3)
 
 
@@ -150,9 +169,9 @@ def test_gluons_make_most_pairs_and_the_less_the_lower_the_energy():
 
 
 def test_cross_section_goes_with_the_square_of_the_coupling_and_falls_with_the_mass(generator):
-    value = generator.cross_section()[0]
-    assert TopPair(alpha_s=2 * ALPHA_S).cross_section()[0] == pytest.approx(4 * value, rel=1e-3)
-    assert TopPair(mass=180.0, scale=M_TOP).cross_section()[0] < 0.9 * value
+    value = generator.cross_section(1 << 16)[0]
+    assert TopPair(alpha_s=2 * ALPHA_S).cross_section(1 << 16)[0] == pytest.approx(4 * value, rel=1e-12)  # the same points
+    assert TopPair(mass=180.0, scale=M_TOP).cross_section(1 << 16)[0] < 0.9 * value
 
 
 class OfPythia:
@@ -419,6 +438,7 @@ def test_events_have_the_same_bits_on_v3_and_v4():
     try:
         for isa in ("v3", "v4"):
             _core.isa_set(isa)
+            ttbar._READY.clear()  # the adaptation too
             generator = TopPair(decays="inclusive")
             events = generator.generate(5001, seed=1)
             made.append((events.values, events.weight, generator.sampling, generator.cross_section(1 << 14)))
@@ -433,6 +453,7 @@ def test_instruction_sets_differ_by_rounding_only(isa, generator):
     want = generator.generate(500, seed=1)
     try:
         _core.isa_set(isa)
+        ttbar._READY.clear()
         got = TopPair().generate(500, seed=1)
     finally:
         _core.isa_set("auto")
@@ -459,7 +480,7 @@ def test_kernel_makes_the_same_events_in_any_order_and_process(generator):
     whole = generator.generate(901, seed=3)
     for name in TOP_PAIR.names:
         np.testing.assert_array_equal(got[name], whole[name][number.astype(int)])
-    with pytest.raises(ValueError, match=r"event\[1\] = 0.5: expected whole numbers"):
+    with pytest.raises(ValueError, match=r"event\[1\]: expected a whole number of at least 0, got 0.5"):
         kernel({"event": np.array([1.0, 0.5])})
 
 
@@ -485,6 +506,17 @@ def test_changed_parameters_make_other_events():
     generator.set_params(mass=175.0)
     np.testing.assert_array_equal(generator.generate(10, seed=1).values, TopPair(mass=175.0).generate(10, seed=1).values)
     assert not np.array_equal(generator.generate(10, seed=1).values, before.values)
+
+
+def test_generators_of_the_same_parameters_are_adapted_once(tmp_path, pdfdata):
+    ttbar._READY.clear()
+    assert TopPair().table is TopPair().table
+    file = tmp_path / "copy_0000.dat"
+    file.write_bytes((pdfdata / "NNPDF31_lo_as_0118_0000.dat").read_bytes())
+    first = TopPair(pdf=file)
+    assert first.table is pickle.loads(pickle.dumps(first)).table is not TopPair().table
+    file.write_bytes((pdfdata / "NNPDF23_lo_as_0130_qed_0000.dat").read_bytes())  # another file of the same name
+    assert not np.array_equal(TopPair(pdf=file).table.values, first.table.values)
 
 
 def test_no_events_are_no_error(generator):
@@ -526,9 +558,9 @@ def test_parameter_that_is_no_number_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(n=-1, seed=1), "n: expected an integer from 0"),
+        (dict(n=-1, seed=1), "n: expected an integer of at least 0"),
         (dict(n=10, seed=-1), "seed: expected an integer from 0"),
-        (dict(n=10, seed=1, first=1.5), "first: expected an integer from 0"),
+        (dict(n=10, seed=1, first=1.5), "first: expected an integer of at least 0"),
         (dict(n=10, seed=1, dtype="float16"), 'dtype: expected "float64" or "float32", got \'float16\''),
     ],
 )  # fmt: skip

@@ -100,3 +100,9 @@ def test_exception_of_the_function_reaches_the_caller():
 def test_settings_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Vegas(**arguments).fit(peak, seed=1)
+
+
+def test_seed_that_is_no_64_bit_number_is_refused(adapted):
+    for seed in (-1, 2**64, 1.5):
+        with pytest.raises(ValueError, match="seed: expected an integer from 0"):
+            adapted.integrate(peak, seed=seed)

@@ -1,15 +1,16 @@
 """p p -> t tbar at leading order with decays and a parametrised detector, in C."""
 
+import os
+from collections import OrderedDict
+
 import numpy as np
 
-import simgraft
 from simgraft import _core
 from simgraft.events.columns import TOP_PAIR
-from simgraft.events.kernel import event_kernel
+from simgraft.events.generator import Generator, check_count, check_dtype, check_seed
 from simgraft.events.pdf import Grv94Lo, PdfTable, open_pdf, tabulate
 from simgraft.events.sample import Events
 from simgraft.events.vegas import combine
-from simgraft.nn._params import Params
 
 __all__ = ["TopPair"]
 
@@ -22,8 +23,11 @@ _SEED = 0x746F70
 _BINS, _POINTS, _ITERATIONS, _DAMPING = 64, 1 << 15, 8, 0.8
 _SEARCH = 1 << 18
 
+_READY = OrderedDict()  # what was adapted in this process, for generators that come again with the tasks of an executor
+_KEPT = 16
 
-class TopPair(Params):
+
+class TopPair(Generator):
     """Top quark pairs at leading order: q qbar and g g -> t tbar, t -> b W, W -> l nu or q qbar'.
 
     Parameters
@@ -150,11 +154,29 @@ class TopPair(Params):
         _core.top_pair_check(process)
         return process
 
+    def _key(self):
+        """What stands for the parameters of now among other generators of this process; None where a set is an object or a name."""
+        if self.pdf is None:
+            return repr(self)
+        if isinstance(self.pdf, (str, os.PathLike)) and os.path.isfile(self.pdf):
+            status = os.stat(self.pdf)
+            return repr(self), status.st_mtime_ns, status.st_size
+        return None
+
     def _ready(self):
-        """Process, table and sampling for the parameters of now; made once."""
-        key = (repr(self), id(self.pdf))
-        if getattr(self, "_cache", (None,))[0] == key:
-            return self._cache[1]
+        """Process, table, grid and sampling for the parameters of now; made once."""
+        mine = (repr(self), id(self.pdf))
+        if getattr(self, "_cache", (None,))[0] != mine:
+            key = self._key()
+            ready = _READY.get(key) or self._adapt()
+            if key is not None:
+                _READY[key] = ready
+                while len(_READY) > _KEPT:
+                    _READY.popitem(last=False)
+            self._cache = (mine, ready)
+        return self._cache[1]
+
+    def _adapt(self):
         process = self._process()
         pdf = Grv94Lo() if self.pdf is None else open_pdf(self.pdf)
         scale = float(self.mass if self.scale is None else self.scale)
@@ -179,8 +201,7 @@ class TopPair(Params):
             "ess_weighted": float(weight.sum() ** 2 / (len(weight) * np.square(weight).sum())),
             "ess_unweighted": float(np.average(kept, weights=accepted) ** 2 / np.average(kept**2, weights=accepted)),
         }
-        self._cache = (key, (process, table, edges, sampling))
-        return self._cache[1]
+        return process, table, edges, sampling
 
     @property
     def table(self) -> PdfTable:
@@ -222,7 +243,7 @@ class TopPair(Params):
             raise ValueError(f"n: expected at least 16 points, got {n!r}")
         process, table, edges, _ = self._ready()
         result = _core.top_pair_integrate(
-            process, table.values, edges.copy(), int(n) // 8, 8, 1 << 20, 0.0, _whole("seed", seed), num_threads or 0
+            process, table.values, edges.copy(), int(n) // 8, 8, 1 << 20, 0.0, check_seed(seed), num_threads or 0
         )
         return combine(result[:, 0])
 
@@ -254,35 +275,22 @@ class TopPair(Params):
         ValueError
             If an argument does not fit.
         """
-        n, first, seed = _whole("n", n), _whole("first", first), _whole("seed", seed)
-        if dtype not in ("float64", "float32", np.float64, np.float32):
-            raise ValueError(f'dtype: expected "float64" or "float32", got {dtype!r}')
-        number = np.arange(first, first + n, dtype=np.uint64)
-        values, weight, attempts = self._numbers(number, seed, dtype, num_threads, weighted)
-        process, table, _, sampling = self._ready()
-        return Events(
-            self.layout,
-            values,
-            weight=weight,
-            provenance={
-                "generator": repr(self),
-                "pdf": table.name,
-                "seed": seed,
-                "first": first,
-                "weighted": bool(weighted),
-                "attempts": attempts,
-                **sampling,
-            },
-        )
+        n, seed, first = check_count("n", n), check_seed(seed), check_count("first", first)
+        values = np.empty((len(self.layout), n), check_dtype(dtype))
+        weight, attempts = self._events(seed, first, values, num_threads or 0, weighted)
+        _, table, _, sampling = self._ready()
+        provenance = {"pdf": table.name, "weighted": bool(weighted), "attempts": attempts, **sampling}
+        return Events(self.layout, values, weight=weight, provenance=self._provenance(seed, first) | provenance)
 
-    def _numbers(self, number, seed, dtype="float64", num_threads=None, weighted=False):
+    def _events(self, seed, first, values, num_threads, weighted):
+        """Columns into values (26, n); weights (n,) and the number of points that were drawn."""
         process, table, edges, sampling = self._ready()
-        values = np.empty((len(self.layout), len(number)), dtype)
+        number = np.arange(first, first + values.shape[1], dtype=np.uint64)
         w_max = 0.0 if weighted else sampling["w_max"]
-        weight, attempts = _core.top_pair_events(
-            process, table.values, edges, w_max, seed, number, values, num_threads or 0
-        )
-        return values, weight, attempts
+        return _core.top_pair_events(process, table.values, edges, w_max, seed, number, values, num_threads)
+
+    def _fill(self, seed, first, values, num_threads):
+        return self._events(seed, first, values, num_threads, False)[0]
 
     def kernel(self, seed):
         """The generator as a :class:`simgraft.Kernel` from the number of an event to its columns.
@@ -306,32 +314,4 @@ class TopPair(Params):
         >>> bool(columns["j1_pT"][1] == TopPair().generate(1, seed=1, first=3)["j1_pT"][0])
         True
         """
-        seed = _whole("seed", seed)
-        return event_kernel(
-            _Numbers(self, seed),
-            self.layout,
-            type(self).__name__,
-            version=simgraft.__version__,
-            parameters={"seed": seed, "generator": repr(self)},
-        )
-
-
-class _Numbers:
-    """Columns by number of event; what the kernel calls, in any process."""
-
-    def __init__(self, generator, seed):
-        self.generator, self.seed = generator, seed
-
-    def __call__(self, inputs):
-        given = np.asarray(inputs["event"])
-        bad = np.flatnonzero((given != np.floor(given)) | (given < 0))
-        if bad.size:
-            raise ValueError(f"event[{bad[0]}] = {given[bad[0]]}: expected whole numbers")
-        values, *_ = self.generator._numbers(np.ascontiguousarray(given, np.uint64), self.seed)
-        return dict(zip(self.generator.layout.names, values, strict=True))
-
-
-def _whole(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value < 1 << 64:
-        raise ValueError(f"{name}: expected an integer from 0 to 2**64 - 1, got {value!r}")
-    return int(value)
+        return super().kernel(seed)

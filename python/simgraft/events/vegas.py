@@ -3,6 +3,7 @@
 import numpy as np
 
 from simgraft import _core
+from simgraft.events.generator import check_seed
 from simgraft.nn._params import Params
 
 __all__ = ["Vegas"]
@@ -68,7 +69,7 @@ class Vegas(Params):
             If the function is NaN or infinite; the message names the point.
         """
         edges = np.tile(np.linspace(0, 1, self.n_bins + 1), (self.n_dim, 1))
-        _core.vegas_run(function, edges, n_points, n_iterations, 0, float(self.damping), seed)
+        _core.vegas_run(function, edges, n_points, n_iterations, 0, float(self.damping), check_seed(seed))
         self.edges_ = edges
         return self
 
@@ -88,7 +89,7 @@ class Vegas(Params):
             Mean over the iterations and its standard error.
         """
         edges = self.edges_.copy()
-        result = _core.vegas_run(function, edges, n_points, n_iterations, 0, 0.0, seed)
+        result = _core.vegas_run(function, edges, n_points, n_iterations, 0, 0.0, check_seed(seed))
         return combine(result)
 
 
