@@ -8,8 +8,8 @@ pytest.importorskip("matplotlib")
 from simgraft.events import judge, sources, study  # noqa: E402
 
 TINY = sources.Sizes(
-    train=1500, unseen=1500, top_train=1000, top_unseen=600, judged=600, baseline_train=600, autoencoder=1, adversarial=1,
-    decay=1, lepton=1, shell=20_000, timed=200,
+    train=1000, unseen=800, top_train=600, top_unseen=400, judged=400, baseline_train=400, autoencoder=1, adversarial=1,
+    shell=20_000, timed=200,
 )  # fmt: skip
 
 
@@ -21,6 +21,7 @@ def alone(tmp_path_factory):
         patch.setattr(sources.importlib.util, "find_spec", lambda name: None)
         patch.setattr(sources, "QUICK", TINY)
         patch.setattr(judge, "JUDGE", judge.JUDGE | {"epochs": 2})
+        patch.setattr(sources.chain, "quick", lambda: sources.chain.ChainModel(units=(8,), bins=4, epochs=1))
         return study.run(out, quick=True), out
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from simgraft import sampling
-from simgraft.events import chain, flows, host, models, small_coordinates
+from simgraft.events import chain, flows, host, models
 from simgraft.events.analyses import lineshape_bins
 from simgraft.events.columns import DILEPTON, TOP_PAIR, TWO_BODY
 from simgraft.events.sample import Events
@@ -37,8 +37,6 @@ class Sizes:
         Events by which models that know nothing of the process are judged.
     baseline_train, autoencoder, adversarial : int
         What these models are trained on, and their epochs (of the first stages; all epochs).
-    decay, lepton : int
-        Epochs of the best models.
     shell : int
         Decays whose mass shells are looked at.
     timed : int
@@ -53,14 +51,12 @@ class Sizes:
     baseline_train: int
     autoencoder: int
     adversarial: int
-    decay: int
-    lepton: int
     shell: int = 1_000_000
     timed: int = 20_000
 
 
-QUICK = Sizes(200_000, 100_000, 30_000, 5_000, 10_000, 20_000, 6, 10, 2, 8)
-FULL = Sizes(1_000_000, 200_000, 400_000, 60_000, 100_000, 100_000, 240, 200, 10, 20)
+QUICK = Sizes(200_000, 100_000, 30_000, 5_000, 10_000, 20_000, 6, 10)
+FULL = Sizes(1_000_000, 200_000, 400_000, 60_000, 100_000, 100_000, 240, 200)
 
 
 @dataclass
@@ -319,12 +315,13 @@ def cases(found, sizes, quick):
     -------
     list of Case
     """
+    recipe = "quick" if quick else "full"
     angle = {"cos_theta": (np.linspace(-1, 1, 21), "cos theta* of the negative lepton", False)}
     radiated = {"radiated": (lineshape_bins(Z_ENERGY**2), "radiated share 1 - m_ll^2 / s", True)}
     found_cases = [
         Case(
             "two-body decay", "toy", Truth("our generator", "our generator", decays()), host.DecayAnalysis,
-            lambda: flows.FlowModel(small_coordinates.TwoBodyCoordinates(), epochs=sizes.decay), sizes.train, sizes.unseen,
+            lambda: flows.FlowModel.for_layout(TWO_BODY, recipe), sizes.train, sizes.unseen,
             ("E1", "px1", "pz2", "m1", "m2", "p1", "cos_theta1", "p_sum"),
             {"cos_theta": (np.linspace(-1, 1, 21), "cos theta", False), "momentum": (np.linspace(0, 0.5, 26), "p / M", False)},
             "The decay is solved by its coordinates: masses and direction are independent numbers, and energies and momenta follow.",
@@ -335,7 +332,7 @@ def cases(found, sizes, quick):
     if born is not None:
         found_cases.append(Case(
             "e+ e- to lepton pairs, Born", "z_born", born, lambda n: host.DileptonAnalysis(n, energy=Z_ENERGY),
-            lambda: flows.FlowModel(small_coordinates.DileptonCoordinates(sqrt_s=Z_ENERGY), epochs=sizes.lepton),
+            lambda: flows.FlowModel.for_layout(DILEPTON, recipe, coordinates={"sqrt_s": Z_ENERGY}),
             sizes.train, sizes.unseen, ("mum_px", "mum_pz", "cos_theta_star", "pT_minus"), angle,
             "One distribution of one angle, a flavour and an azimuth.",
             baselines=not quick, limit=0.51,
@@ -344,7 +341,7 @@ def cases(found, sizes, quick):
         found_cases.append(Case(
             "e+ e- to lepton pairs with radiation", "z", radiative,
             lambda n: host.DileptonAnalysis(n, energy=Z_ENERGY, radiation=True),
-            lambda: flows.FlowModel(small_coordinates.DileptonCoordinates(sqrt_s=Z_ENERGY, softest=1e-10), epochs=sizes.lepton),
+            lambda: flows.FlowModel.for_layout(DILEPTON, recipe, coordinates={"sqrt_s": Z_ENERGY, "softest": 1e-10}),
             sizes.train, sizes.unseen,
             ("mum_E", "mum_px", "mum_pz", "cos_theta_star", "m_ll", "pT_ll", "y_ll", "cos_opening"), angle | radiated,
             "Most pairs carry the energy of the beams to a per mille, few much less: a spike and a tail of five decades.",
