@@ -1,7 +1,9 @@
 """The chain of conditional splines over top-pair events: bits, files, what it learns and what it cannot break."""
 
 import copy
+import ctypes
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +68,84 @@ def test_model_read_from_its_file_or_sent_to_a_process_makes_the_same_events(mod
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).sample(100, 3).values, expected)
 
 
+@pytest.fixture(scope="module")
+def library():
+    from simgraft import _core
+
+    folder = Path(_core.__file__).parent
+    found = [p for p in (folder / "libsimgraft.so", folder / "lib" / "libsimgraft.so") if p.is_file()]
+    if not found:
+        pytest.skip("libsimgraft is not built")
+    library = ctypes.CDLL(str(found[0]))
+    library.sg_event_sampler_workspace_bytes.restype = ctypes.c_size_t
+    library.sg_event_sampler_n_columns.restype = ctypes.c_size_t
+    return library
+
+
+class Error(ctypes.Structure):
+    _fields_ = [("status", ctypes.c_int), ("argument", ctypes.c_char * 64), ("message", ctypes.c_char * 512)]
+
+
+def test_host_in_c_draws_the_same_events_from_the_file(model, library, tmp_path):
+    model.save(tmp_path / "model.sg")
+    sampler, error = ctypes.c_void_p(), Error()
+    assert library.sg_event_sampler_open(bytes(tmp_path / "model.sg"), ctypes.byref(sampler), ctypes.byref(error)) == 0
+    workspace = ctypes.create_string_buffer(library.sg_event_sampler_workspace_bytes(sampler) + 1)
+    columns, second = np.full((library.sg_event_sampler_n_columns(sampler), 900), np.nan), np.zeros(900, np.uint8)
+    library.sg_event_sampler_run(
+        sampler,
+        ctypes.c_uint64(3),
+        ctypes.c_uint64(50),
+        ctypes.c_size_t(800),
+        ctypes.c_void_p(columns.ctypes.data),
+        ctypes.c_size_t(900),
+        ctypes.c_void_p(second.ctypes.data),
+        ctypes.c_void_p(ctypes.addressof(workspace) + 1),  # of any alignment
+    )
+    library.sg_event_sampler_close(sampler)
+    expected = model.sample(800, 3, first=50)
+    np.testing.assert_array_equal(columns[:, :800], expected.values)
+    np.testing.assert_array_equal(second[:800], expected.present[5])
+    assert np.isnan(columns[:, 800:]).all()
+
+
+@pytest.mark.parametrize(
+    "name, value, status, message",
+    [
+        ("parameters", np.zeros(10, np.float32), 8, b"expected more than 10"),
+        ("widths", np.zeros((23, 2), np.int64), 8, b"step 0: expected a layer"),
+        ("widths", np.full((23, 40), 2**40), 8, b"at most 16 layers"),
+        ("constants", np.zeros(6), 8, b"array/constants"),
+        ("activation", np.frombuffer(b"wish", np.uint8), 8, b'got "wish"'),
+        ("edges", np.zeros(23), 2, b"expected finite bound and edge > 0"),
+        (None, None, 11, b""),
+    ],
+)
+def test_file_that_is_no_sampler_is_refused_in_c(model, library, tmp_path, name, value, status, message):
+    if name:
+        bad = copy.copy(model)
+        bad.arrays_ = model.arrays_ | {name: value}
+        bad.save(tmp_path / "model.sg")
+    sampler, error = ctypes.c_void_p(1), Error()
+    found = library.sg_event_sampler_open(bytes(tmp_path / "model.sg"), ctypes.byref(sampler), ctypes.byref(error))
+    assert found == status and sampler.value is None and message in error.message
+
+
+def test_instruction_sets_give_the_same_bits(model):
+    from simgraft import _core
+
+    found = []
+    try:
+        for isa in ("v3", "v4"):
+            _core.isa_set(isa)
+            found.append(pickle.loads(pickle.dumps(model)).sample(800, 7).values)
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        pytest.skip(str(error))
+    finally:
+        _core.isa_set("auto")
+    np.testing.assert_array_equal(*found)
+
+
 def test_events_are_streamed_in_blocks(model):
     seen = []
     model.stream(1000, 3, seen.append, block=400)
@@ -121,7 +201,7 @@ def test_objects_keep_the_distances_of_the_training_events(model, truth):
     for r, d in zip(least, found):
         assert r > 0.02 and np.mean(d < r - 1e-5) < 2e-4
     loose = copy.deepcopy(model)
-    loose.state_["apart"] = [0.0, 0.0]
+    loose.arrays_["constants"][3:5] = 0
     loose._start()
     free = loose.sample(20_000, 12)
     closer = np.min([observables.delta_r(free, a, b) for a, b in pairs[0]], axis=0) < least[0] - 1e-5

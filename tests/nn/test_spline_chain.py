@@ -51,7 +51,7 @@ def test_held_out_loss_is_that_of_the_law(chain):
 
 
 def test_step_is_the_inverse_of_the_trained_spline(chain):
-    core, rng = chain.core, np.random.default_rng(3)
+    core, rng = chain.core(), np.random.default_rng(3)
     x = pair(3000, 4)
     f = np.ascontiguousarray(features(x))
     z = rng.normal(size=3000).astype(np.float32)
@@ -69,7 +69,7 @@ def test_step_is_the_inverse_of_the_trained_spline(chain):
 def test_values_stay_within_those_of_the_training(chain):
     z = np.array([-50, -6, 0, 6, 50, np.nan], np.float32)
     f = features(np.zeros((2, 6)))
-    value = chain.core.run(1, f, z)
+    value = chain.core().run(1, f, z)
     assert value.min() >= chain.curves_[1][0] and value.max() <= chain.curves_[1][-1]
     assert value[0] == chain.curves_[1][0] and value[4] == chain.curves_[1][-1]
 

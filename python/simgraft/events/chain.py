@@ -26,7 +26,7 @@ class ChainModel(EventModel):
     Presence of a second lepton is drawn first, then the 23 coordinates of :class:`TopCoordinates` in their
     order, each by a monotone spline made by a small network of its own (:class:`simgraft.nn.SplineChain`).
     Sampling runs in the C core alone: random numbers, features, networks, coordinates and columns of a block
-    of events at a time.
+    of events at a time; a host in C opens the file of a model by ``simgraft/events.h``.
 
     Jets keep a distance that their algorithm gives them, and leptons one that isolation gives. The model
     learns both distances from the training events, and draws an azimuth again that would break them: a
@@ -124,32 +124,41 @@ class ChainModel(EventModel):
             progress=progress,
             num_threads=num_threads,
         )
-        self.networks_ = {name: network for name, network in zip(coordinates.names, chain.networks_)}
-        self.arrays_ = {
+        self.state_ = {"losses": dict(zip(coordinates.names, map(float, np.nan_to_num(chain.losses_))))}
+        layers = chain.layers()
+        widths = [[len(some[0][0]), *(len(bias) for _, bias in some)] for some in layers]
+        least = float(coordinates.jet_pt), float(coordinates.lepton_pt)
+        self.arrays_ = {  # what a host in C reads, too
+            "widths": np.array([row + [0] * (max(map(len, widths)) - len(row)) for row in widths], np.int64),
+            "parameters": np.concatenate([array.ravel() for some in layers for layer in some for array in layer]),
             "curves": chain.curves_,
             "edges": chain.edges_,
-            "mean": chain.mean_,
-            "scale": chain.scale_,
-            "losses": chain.losses_,
+            "constants": np.array([second.mean(), *least, *apart, self.bound, self.bins], np.float64),
+            "activation": np.frombuffer(self.activation.encode(), np.uint8),
         }
-        self.state_ = {"second": float(second.mean()), "apart": [float(r) for r in apart]}
 
     def _start(self):
-        coordinates, chain = self._parts()
-        chain.networks_ = [self.networks_[name] for name in coordinates.names]
-        chain.n_features_ = coordinates.n_features
-        for name in ("curves", "edges", "mean", "scale", "losses"):
-            setattr(chain, f"{name}_", self.arrays_[name])
-        self.losses_ = dict(zip(coordinates.names, map(float, chain.losses_)))
-        least = float(coordinates.jet_pt), float(coordinates.lepton_pt)
-        self._sampler = (chain.core, self.state_["second"], *least, *self.state_["apart"])
+        _, chain = self._parts()
+        chain.curves_, chain.edges_ = self.arrays_["curves"], self.arrays_["edges"]
+        self.losses_ = self.state_["losses"]
+        layers, used = [], 0
+
+        def take(*shape):
+            nonlocal used
+            used += int(np.prod(shape))
+            return self.arrays_["parameters"][used - int(np.prod(shape)) : used].reshape(shape)
+
+        for row in self.arrays_["widths"].tolist():
+            row = [n for n in row if n]
+            layers.append([(take(n, m), take(m)) for n, m in zip(row, row[1:])])
+        self._sampler = (chain.core(layers), *self.arrays_["constants"][:5].tolist())
 
     def __getstate__(self):
         return {k: v for k, v in self.__dict__.items() if k != "_sampler"}  # an object of the core
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        if hasattr(self, "networks_"):
+        if hasattr(self, "arrays_"):
             self._start()
 
     def _draw(self, n, seed, first, condition, num_threads):

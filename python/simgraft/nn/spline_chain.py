@@ -216,21 +216,25 @@ class SplineChain(Params):
         return self
 
     # ----------------------------------------------------------------------------------------------- sampling
-    @property
-    def core(self):
-        """The chain as an object of the core, with the scaling of the features in the first layers."""
-        steps = []
-        for step, network in enumerate(self.networks_):
-            layers = _layers(network)
+    def layers(self):
+        """Weights and biases of the dense layers of each step, as the core takes them: the scaling of the
+        features is part of the first ones. A list of lists of (weight, bias), float32."""
+        found = []
+        for network, k in zip(self.networks_, self.n_features_):
+            layers = [[array.copy() for array in layer] for layer in _layers(network)]
             w, b = (array.astype(np.float64) for array in layers[0])
-            k = self.n_features_[step]
             w = w / self.scale_[:k, None]
-            first = (w.astype(np.float32), (b - self.mean_[:k] @ w).astype(np.float32))
-            layers = [first, *([array.copy() for array in layer] for layer in layers[1:])]
-            weights, biases = zip(*layers)
-            steps.append(
-                (weights, biases, self.activation, self.bins, float(self.bound), self.curves_[step], float(self.edges_[step]))
-            )
+            layers[0] = [w.astype(np.float32), (b - self.mean_[:k] @ w).astype(np.float32)]
+            found.append(layers)
+        return found
+
+    def core(self, layers=None):
+        """The chain as an object of the core, made of :meth:`layers`."""
+        steps = []
+        for step, some in enumerate(self.layers() if layers is None else layers):
+            weights, biases = zip(*some)
+            rest = float(self.bound), self.curves_[step], float(self.edges_[step])
+            steps.append((weights, biases, self.activation, self.bins, *rest))
         return _core.SplineChain(steps)
 
     def sample(self, n, features, *, seed, first=0):
@@ -250,7 +254,7 @@ class SplineChain(Params):
         -------
         (n_steps, n) float32 array
         """
-        core, seed = self.core, _seed(seed)
+        core, seed = self.core(), _seed(seed)
         values = np.zeros((len(self.networks_), n), np.float32)
         for step, k in enumerate(self.n_features_):
             z = normal(seed, _SAMPLE + step, first, (n,), np.float32)
