@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Every allocation fails once on the way through graphs, plans, nets, trainers, containers and shards: SG_ERR_MEMORY with a text, no
- * object half made, no block left, no output touched. The sanitizer build sees reads of what was not allocated. */
+/* Every allocation fails once on the way through graphs, plans, nets, trainers, chains, containers and shards: SG_ERR_MEMORY with a
+ * text, no object half made, no block left, no output touched. The sanitizer build sees reads of what was not allocated. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +9,7 @@
 #include "check.h"
 #include "nn/infer.h"
 #include "nn/init.h"
+#include "nn/spline_chain.h"
 #include "nn/train.h"
 #include "store/shard.h"
 
@@ -236,6 +237,19 @@ static sg_status store_shard(void *context, sg_error *error)
     return status;
 }
 
+static sg_status make_chain(void *context, sg_error *error)
+{
+    (void)context;
+    static const float         weight[2 * 11], bias[11], knots[] = {0, 1, 1, 3};
+    const sg_dense_layer_f32   layer = {2, 11, weight, bias, SG_ACTIVATION_linear, 0};
+    const sg_spline_chain_step step  = {1, &layer, 4, 5, 4, knots, 3}, steps[] = {step, step};
+    sg_spline_chain           *chain = NULL;
+    sg_status                  status = sg_spline_chain_create(2, steps, &chain, error);
+    CHECK((status == SG_OK) == (chain != NULL));
+    sg_spline_chain_free(chain);
+    return status;
+}
+
 int main(void)
 {
     for (size_t i = 0; i < LARGEST; i++) {
@@ -249,6 +263,7 @@ int main(void)
             sweep(sg_op_get((sg_op_id)id)->name, 8, make_net, &net);
             sweep(sg_op_get((sg_op_id)id)->name, 12, train, &net);
         }
+    sweep("chain", 6, make_chain, NULL);
     CHECK(mkdtemp(folder));
     snprintf(file, sizeof file, "%s/container", folder);
     snprintf(shard, sizeof shard, "%s/shard.h5", folder);

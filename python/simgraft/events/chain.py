@@ -5,8 +5,10 @@ and sums of what is already there.
 >>> model = chain.full().fit(events, seed=1)                    # doctest: +SKIP
 >>> model.stream(10**9, seed=2, to=analysis)                    # doctest: +SKIP
 
-On events of the full chain of Pythia (showers, hadrons, jets, smearing) two-sample classifiers see hardly more
-in the columns of its events than in a second sample of Pythia; ``docs/events.md`` has the figures.
+Trained on 280,000 events of the full chain of Pythia (showers, hadrons, jets, smearing), 150 s of one core, and
+compared with 40,000 others by gradient-boosted trees, the area under the curve is 0.502 on the columns and 0.560 with
+composite masses and distances (floor 0.498 and 0.499, standard error 0.004); distances to the nearest training event are
+1.006(5) times those of fresh events. ``examples/top_pairs.py`` makes such a table.
 """
 
 import numpy as np
@@ -168,7 +170,7 @@ class ChainModel(EventModel):
 
 
 def full(**changes):
-    """The model for a few hundred thousand events: larger networks where masses enter, 12 epochs; a few minutes
+    """The model for a few hundred thousand events: larger networks where masses enter, 16 epochs; some minutes
     of one core for 300,000 events.
 
     Parameters
@@ -182,7 +184,7 @@ def full(**changes):
     >>> chain.full(epochs=6).units[0], chain.full().units[-1]
     ((64, 64), (128, 128))
     """
-    return ChainModel(**({"units": ((64, 64),) * 9 + ((128, 128),) * 14} | changes))
+    return ChainModel(**({"units": ((64, 64),) * 9 + ((128, 128),) * 14, "epochs": 16} | changes))
 
 
 def quick(**changes):
