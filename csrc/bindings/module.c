@@ -19,6 +19,7 @@ int sg_bind_exceptions(PyObject *module);
     X(surrogate)         \
     X(test)              \
     X(column)            \
+    X(dilepton)          \
     X(ecckd)             \
     X(network_slot)      \
     X(observables)       \

@@ -17,8 +17,8 @@ __all__ = ["EventSurrogate", "event_kernel", "events_of", "recorded"]
 LARGEST = 2.0**53  # numbers of events beyond are not exact in float64
 
 
-def event_kernel(function, layout, name, **options):
-    """A kernel from the number of an event to its columns.
+def event_kernel(function, layout, name, *, conditions=None, **options):
+    """A kernel from the number of an event, and what it is made for, to its columns.
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ def event_kernel(function, layout, name, **options):
     layout : Layout
         Of the events.
     name : str
+    conditions : dict of str to Var, optional
+        Further inputs, as the energy of the collision.
     **options
         Of the kernel: ``version``, ``parameters``.
 
@@ -42,7 +44,7 @@ def event_kernel(function, layout, name, **options):
     """
     return Kernel(
         function,
-        inputs={"event": Var("1", 0, LARGEST, doc="number of the event")},
+        inputs={"event": Var("1", 0, LARGEST, doc="number of the event")} | dict(conditions or {}),
         outputs={column.name: Var(column.unit) for column in layout.columns},
         name=name,
         **options,
