@@ -33,11 +33,12 @@ def test_study_without_pythia_and_data_runs_on_our_generators_and_says_so(alone)
     gates = {gate["name"]: gate for gate in report["gates"]}
     assert gates["two_body_mass_shell_max"]["passed"]
     assert gates["toy_best_auc"]["limit"] == 0.51 and gates["toy_best_auc"]["floor"] is not None
-    assert gates["ttbar_lo_13tev_relative_error"]["passed"]
+    for name in ("z_born_peak_relative_error", "z_isr_peak_relative_error", "ttbar_lo_13tev_relative_error"):
+        assert gates[name]["passed"], gates[name]
     assert "ttbar_best_auc" not in gates and any("ttbar_best_auc was not" in note for note in report["notes"])
     assert any("use the generator" in note for note in report["notes"])
     assert any("Pythia" in warning for warning in report["warnings"])
-    assert all((out / f"{name}.sg").is_file() for name in ("toy", "ttbar"))
+    assert all((out / f"{name}.sg").is_file() for name in ("toy", "z_born", "z", "ttbar"))
 
 
 def test_table_of_models_has_its_floor_and_the_trivial_rows(alone):
