@@ -159,7 +159,7 @@ def test_dalitz_plot_of_massless_particles_is_flat(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", ["B to 3 pi", "four of 80", "mixed"])
+@pytest.mark.parametrize("name", ["B to 3 pi", "four of 80", "mixed", "near threshold"])
 def test_unweighted_events_have_the_distribution_of_weighted_ones(name, method):
     mass, masses = DECAYS[name]
     weighted = PhaseSpace(mass, masses)  # both methods against the weights of one
