@@ -53,7 +53,7 @@ def columns(events, everything):
 
 
 def digits(a, b):
-    step = 1e-8 * np.maximum(np.abs(a).max(axis=0), 1e-300)
+    step = 1e-8 * np.maximum(np.maximum(np.abs(a).max(axis=0), np.abs(b).max(axis=0)), 1e-290)
     return [np.floor(x / step + 0.4321) * step for x in (a, b)]
 
 
@@ -75,7 +75,7 @@ def judge(real, made, train, network, seed):
     a, b, known = (np.ascontiguousarray(x[:, moves] / spread[moves]) for x in (a, b, known))
     row.append(np.mean(metrics.wasserstein(a[:n], b[:n])))
     row.append(metrics.frechet_distance(a[:n], b[:n], draws=5)[0])
-    near = min(n, 20_000)
+    near = min(n, 10_000)
     memory = metrics.memorisation(b[:near], known, a[-near:], scale=np.ones(moves.sum()))
     return [*row, memory.ratio]
 
