@@ -336,9 +336,10 @@ def test_w_is_left_handed(hadronic_side):
 
 
 def test_pair_of_tops_needs_no_more_energy_than_the_partons_have():
-    """Just above threshold masses are drawn again until they fit: 345 GeV of masses in at most 350 GeV."""
-    events = TopPair(energy=350.0, decays="hadronic", smear=False).generate(500, seed=1)
-    assert (momenta(events, JETS)[:, 0].sum(axis=0) < 350).all()
+    """Just above threshold masses are drawn again until they fit: else 8 % of the pairs would weigh more than the 350 GeV there are,
+    and where the neutrino goes across the beam one would see it."""
+    events = TopPair(energy=350.0, smear=False).generate(5000, seed=1)
+    assert (momenta(events)[:, 0].sum(axis=0) + events["MET"]).max() < 350 * (1 + 1e-9)
 
 
 # ---------------------------------------------------------------------------------------------------- columns and masks
