@@ -52,12 +52,16 @@ double sg_events_inverse(size_t n, const double *grid, sg_density density, const
         if (i)
             area += 0.5 * (height[i] + height[i - 1]) * (grid[i] - grid[i - 1]);
     }
-    /* Knots at equal ways along the density: how much its logarithm varies, and its integral. */
-    way[0] = 0;
+    /* Knots at equal ways along the density: how much its logarithm varies, how much it is curved (which counts where it turns), and
+     * its integral. */
+    double before = 0;
+    way[0]        = 0;
     for (size_t i = 1; i < n; i++) {
-        double step = grid[i] - grid[i - 1];
-        way[i]      = way[i - 1] + fabs(log(height[i] / height[i - 1])) + 4 * (0.5 * (height[i] + height[i - 1]) * step / area) +
-                 2 * step / range;
+        double step = grid[i] - grid[i - 1], rise = log(height[i] / height[i - 1]), slope = rise / step;
+        way[i] = way[i - 1] + fabs(rise) + 4 * (0.5 * (height[i] + height[i - 1]) * step / area) + 2 * step / range;
+        if (i > 1)
+            way[i] += sqrt(fabs(slope - before) * step);
+        before = slope;
     }
     size_t soft = power > 0, inside = k - soft;
     for (size_t j = 0, i = 1; j <= inside; j++) {

@@ -277,10 +277,9 @@ def test_tables_of_radiation_are_inverses_of_the_cumulative(energy):
     assert abs(row[6 * k] * radiator_by_hand(0.5, energy**2, "alpha2")[0] - 1) < 1e-12
     for v in (0.25, 0.5, 0.75):
         place = c[0, 1:] + v * (c[1, 1:] + v * (c[2, 1:] + v * c[3, 1:]))
-        # Typically 1e-6; 1.3e-4 was found around the largest density, where an interval sees it rise and fall: of 1/512 of the events
-        # such a shift of the place is 2.5e-7.
+        # The density varies by exp(0.06) or so within an interval: 3 x 0.06^3 / 384 = 2e-6 of its width is the error of a cubic.
         error = np.abs(integral(low, place) / whole - v)
-        assert np.median(error) < 5e-6 and error.max() < 2e-4
+        assert np.median(error) < 5e-6 and error.max() < 5e-5
 
 
 def test_both_beams_share_radiation_as_two_soft_radiators_do():
@@ -289,10 +288,10 @@ def test_both_beams_share_radiation_as_two_soft_radiators_do():
     total = sum(pair(events)[:2])
     left = np.stack([total[0] + total[3], total[0] - total[3]]) / energy  # z of both beams
     loss = -np.log(np.minimum(left, 1)).astype(float)
-    hard = loss.sum(axis=0) > 1e-4  # where rounding of z, 2e-16, is a share of 2e-12
+    hard = loss.sum(axis=0) > 1e-3  # where rounding of sums of energies, some 1e-15, is a share of some 1e-12
     ratio = loss[0, hard] / loss[:, hard].sum(axis=0)
     beta = radiator_by_hand(0.5, energy**2, "alpha2")[0]
-    edges = np.concatenate([[0], np.geomspace(1e-10, 0.5, 25), 1 - np.geomspace(0.4, 1e-6, 12), [1]])
+    edges = np.concatenate([[0], np.geomspace(1e-8, 0.5, 25), 1 - np.geomspace(0.4, 1e-6, 12), [1]])
     assert abs(chi2_of(ratio, edges, stats.beta.cdf(edges, beta / 2, beta / 2))) < 4
     assert 0.7 < (np.abs(ratio - 0.5) > 0.49).mean() < 0.8  # mostly one beam: 1 - beta/2 ln(99)
 
