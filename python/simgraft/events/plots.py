@@ -12,8 +12,8 @@ from simgraft.explore import new_figure
 
 __all__ = ["correlations", "dimuon_overlay", "distributions", "features_of", "noise_reconstruction", "plane", "roc", "spectra"]
 
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#808080", "#000000")
+STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (4, 4)))
 TRUTH = "#333333"
 LOGARITHMIC = ("E", "pT", "MET", "m_")
 
@@ -172,6 +172,8 @@ def _scale_x(axes, log, low, high):
             plain = ticker.FormatStrFormatter("%g")
             axis.xaxis.set_major_formatter(plain if low > 1e-3 else ticker.LogFormatterSciNotation())
             axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+        else:
+            axis.xaxis.set_major_locator(ticker.MaxNLocator(5))
     axes[0].tick_params(labelbottom=False)
 
 
@@ -255,7 +257,9 @@ def spectra(truth, others, panels, *, columns=3):
             colour = COLOURS[i % len(COLOURS)]
             top.errorbar(centre, fields[name], fields[f"{name}_error"], fmt=".", color=colour, markersize=4, elinewidth=0.8, label=other)
             ratio.errorbar(centre, fields[name] / safe, fields[f"{name}_error"] / safe, fmt=".", color=colour, markersize=4, elinewidth=0.8)
-        _scale_x((top, ratio), log_x, edges[1] if log_x and edges[0] <= 0 else edges[0], edges[-1])
+        first = int(log_x and edges[0] <= 0)  # a first bin from 0 has no place on a logarithmic axis
+        _scale_x((top, ratio), log_x, edges[first], edges[-1])
+        top.set_ylim(0, 1.25 * max(values[first:].max() for values in (a, *(fields[name] for fields in others.values()))) or 1)
         ratio.set(ylim=(0.5, 1.5), xlabel=label)
         if column == 0:
             top.set_ylabel("share of events")
@@ -321,7 +325,7 @@ def roc(scores):
     >>> rng = np.random.default_rng(1)
     >>> figure = roc({"model": (rng.normal(1, 1, 100), rng.normal(0, 1, 100))})
     """
-    figure, ((axis,),) = new_figure(1, 1, width=4.6, height=4.2)
+    figure, ((axis,),) = new_figure(1, 1, width=8.2, height=4.2)
     axis.plot([0, 1], [0, 1], color=TRUTH, linewidth=0.8, label="a coin")
     for i, (label, (of_truth, of_model)) in enumerate(scores.items()):
         cuts = np.unique(np.quantile(np.concatenate([of_truth, of_model]), np.linspace(0, 1, 401)))
@@ -331,7 +335,7 @@ def roc(scores):
         style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
         axis.plot(x, y, **style, label=f"{label}: AUC {area:.3f}")
     axis.set(xlabel="model events taken for truth", ylabel="truth taken for truth", xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
     return figure
 
 
@@ -408,8 +412,8 @@ def noise_reconstruction(real, rebuilt, noise, rebuilt_noise, names):
         (axes[0], real, rebuilt, "real events", COLOURS[1]),
         (axes[1], noise, rebuilt_noise, "uniform noise", COLOURS[0]),
     ):
-        step = max(1, before.size // 8000)
-        axis.plot(before.ravel()[::step], after.ravel()[::step], ".", markersize=1.5, alpha=0.4, color=colour, rasterized=True)
+        step = max(1, len(before) // 500)  # whole rows, so that all columns are shown
+        axis.plot(before[::step].ravel(), after[::step].ravel(), ".", markersize=1.5, alpha=0.4, color=colour, rasterized=True)
         ends = [min(real.min(), noise.min()), max(real.max(), noise.max())]
         axis.plot(ends, ends, color=TRUTH, linewidth=0.8)
         axis.set(xlabel="column before (scaled)", ylabel="after encoder and decoder", title=title, xlim=ends)
