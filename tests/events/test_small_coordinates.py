@@ -43,8 +43,9 @@ def pairs(n, seed, energy=91.19, power=None):
     keep = rng.random((8, n)) * 1.2 < 3 / 8 * (1 + c**2) + asymmetry(energy) * c
     c = c[keep.argmax(axis=0), np.arange(n)]
     # Down to 1e-12, where power 0.3 leaves 3e-4 of the events.
-    x = np.log(0.7 * np.maximum(rng.random((2, n)) ** (1 / power), 1e-12) if power else np.full((2, n), 1e-300))
-    x = np.concatenate([np.stack([c, 0 * c]), x, np.zeros((3, n))]).T
+    one, two = 0.7 * np.maximum(rng.random((2, n)) ** (1 / power), 1e-12) if power else np.ones((2, n))
+    share = one + two - one * two
+    x = np.stack([c, 0 * c, np.log(share), 0.5 * np.log(one / two), 0 * c, 0 * c, 0 * c], axis=1)
     coordinates = DileptonCoordinates()
     coordinates.constants = {"tau_min": 0.01}
     label = (1 if power else 0) + 3 * muon

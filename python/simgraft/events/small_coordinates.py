@@ -119,10 +119,11 @@ class DileptonCoordinates(Coordinates):
 
     The class of an event is its flavour together with its radiation: none, along the beams, or with
     transverse momentum. With ``x+- = (E +- pz) / sqrt(s)`` of the pair the coordinates of radiation are the
-    logarithms of ``1 - x+`` and ``1 - x-`` along the beams; with transverse momentum its logarithm, the
-    rapidity of what recoils, and the logit of ``pT^2 / pT_max^2``, where ``pT_max^2 = (1 - x+) (1 - x-) s``
-    is that of one photon. Angles are those of Collins and Soper, the azimuth counted from the transverse
-    momentum; the azimuth of the whole event is drawn.
+    logarithm of the radiated share ``1 - m^2 / s``, in which the line shape of a resonance stands undiluted;
+    the rapidity of what recoils, ``ln((1 - x+) / (1 - x-)) / 2``; and with transverse momentum the logit of
+    ``pT^2 / pT_max^2``, where ``pT_max^2 = (1 - x+) (1 - x-) s`` is that of one photon. Angles are those of
+    Collins and Soper, the azimuth counted from the transverse momentum; the azimuth of the whole event is
+    drawn.
 
     Columns tell ``1 - x`` down to their rounding only, while a third of the radiation may be softer: what
     lies below is drawn from the power law ``P(1 - x < t) ~ t^b`` of soft radiation, ``b`` being learnt just
@@ -153,7 +154,7 @@ class DileptonCoordinates(Coordinates):
     """
 
     layout = DILEPTON
-    names = ("cos_theta", "phi", "log_plus", "log_minus", "log_pT", "recoil_rapidity", "logit_pT2")
+    names = ("cos_theta", "phi", "log_share", "recoil_rapidity", "log_share_pT", "recoil_rapidity_pT", "logit_pT2")
     classes = tuple(f"{flavour}{where}" for flavour in ("e", "mu") for where in ("", " collinear", " pT"))
     n_uniform = 1
     restrictions = {"flavour": {"e": (0, 1, 2), "mu": (3, 4, 5)}}
@@ -240,10 +241,10 @@ class DileptonCoordinates(Coordinates):
         x1 = np.where(hard, np.maximum(one, np.where(one < two, least, nothing)), x1)
         x2 = np.where(hard, np.maximum(two, np.where(one < two, nothing, least)), x2)
         a, b = np.log(np.maximum(x1, 1e-30)), np.log(np.maximum(x2, 1e-30))
-        log_pt = np.log(np.where(hard, pt / roots, 1))
-        ratio = np.clip(np.exp(2 * log_pt - a - b), 1e-12, 1)
+        ratio = np.where(hard, np.clip((pt / roots) ** 2 * np.exp(-a - b), 1e-12, 1), 0)
         # Below _NO_RECOIL columns do not tell the rest from rounding: spread evenly.
         rest = np.where(1 - ratio < _NO_RECOIL, _NO_RECOIL * even[2], 1 - ratio)
+        share = np.exp(a) + np.exp(b) - rest * np.exp(a + b)
         energy, momentum = minus[0], minus[1:]
         # Rounding can take a pair near threshold below it.
         square = np.maximum(pair[0] ** 2 - (pair[1:] ** 2).sum(axis=0), (2 * lepton) ** 2)
@@ -254,7 +255,8 @@ class DileptonCoordinates(Coordinates):
         cosine, phi = _angles(boost(momentum, energy, -flat, np.sqrt(square)))
         phi = np.where(hard, np.mod(phi - np.arctan2(pair[2], pair[1]) + np.pi, 2 * np.pi) - np.pi, 0)
         label = np.where(radiated, 1 + hard, 0) + 3 * muon
-        x = [cosine, phi, a, b, log_pt, 0.5 * (a - b), np.log(ratio / rest)]
+        radiation = np.log(share), 0.5 * (a - b)
+        x = [cosine, phi, *radiation, *radiation, np.log(np.where(hard, ratio / rest, 1))]
         return label.astype(np.int64), np.stack(x, axis=1)
 
     @staticmethod
@@ -268,16 +270,16 @@ class DileptonCoordinates(Coordinates):
         roots = self._beams(n, condition)
         muon, where = label >= 3, label % 3
         lepton = self._lepton(muon)
-        cosine, phi, a, b, log_pt, rapidity, logit = x.T
+        cosine, phi, *along, share_pt, rapidity_pt, logit = x.T
         hard = where == 2
+        log_share, rapidity = np.where(hard, [share_pt, rapidity_pt], along)
         # 1 - x+- = g exp(+-rapidity), pT^2 = ratio g^2 s; 1 - m^2 / s = 2 g cosh(rapidity) - rest g^2,
         # which is held below what the training events had.
-        ratio, rest = 1 / (1 + np.exp(-logit)), 1 / (1 + np.exp(logit))
-        cosh, limit = np.cosh(rapidity), 1 - self.constants["tau_min"]
-        g = np.minimum(np.exp(log_pt) / np.sqrt(ratio), limit / (cosh + np.sqrt(cosh**2 - rest * limit)))
-        one = np.where(hard, g * np.exp(rapidity), np.where(where == 1, np.exp(a), 0))
-        two = np.where(hard, g * np.exp(-rapidity), np.where(where == 1, np.exp(b), 0))
-        pt = np.where(hard, roots * np.sqrt(ratio) * g, 0)
+        ratio, rest = np.where(hard, [1 / (1 + np.exp(-logit)), 1 / (1 + np.exp(logit))], [[0.0], [1.0]])
+        cosh, share = np.cosh(rapidity), np.minimum(np.exp(log_share), 1 - self.constants["tau_min"])
+        g = np.where(where > 0, share / (cosh + np.sqrt(cosh**2 - rest * share)), 0)
+        one, two = g * np.exp(rapidity), g * np.exp(-rapidity)
+        pt = roots * np.sqrt(ratio) * g
         azimuth = 2 * np.pi * u[:, 0]
         pz = 0.5 * roots * (two - one)
         square = (
