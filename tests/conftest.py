@@ -12,16 +12,17 @@ settings.load_profile("ci")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session")
 def data_folder():
+    """Folder of real data, or None."""
     wish = os.environ.get("SIMGRAFT_TEST_DATA")
     folder = Path(wish) if wish else ROOT.parent / "shared" / "data"
     return folder if folder.is_dir() else None
 
 
 @pytest.fixture(scope="session")
-def data_dir():
+def data_dir(data_folder):
     """Folder of real data; the test is skipped where there is none."""
-    folder = data_folder()
-    if folder is None:
+    if data_folder is None:
         pytest.skip("no data folder: set SIMGRAFT_TEST_DATA or put it at ../shared/data")
-    return folder
+    return data_folder

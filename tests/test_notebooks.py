@@ -4,7 +4,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import data_folder
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -21,11 +20,11 @@ def test_notebook_is_stored_without_outputs(path):
 
 @pytest.mark.no_asan
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_notebook_runs(path, tmp_path, monkeypatch):
+def test_notebook_runs(path, tmp_path, monkeypatch, data_folder):
     from nbclient import NotebookClient
 
-    if data_folder() is not None:
-        monkeypatch.setenv("SIMGRAFT_TEST_DATA", str(data_folder()))
+    if data_folder is not None:
+        monkeypatch.setenv("SIMGRAFT_TEST_DATA", str(data_folder))
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
     drawn = [o for cell in notebook.cells for o in cell.get("outputs", ()) if "image/png" in o.get("data", {})]
