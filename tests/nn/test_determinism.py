@@ -1,11 +1,7 @@
 """The determinism contract for every operator of the table, on every path: an output row has the same bits whatever the batch size,
 its place, the number of threads, and AVX2 or AVX-512; a training gives the same weights, whatever the threads."""
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,15 +15,11 @@ ISAS = [isa for isa in ("v3", "v4") if isa <= _core.isa_best() and _core.isa_bes
 
 
 @pytest.fixture(scope="module")
-def bits():
+def bits(bits_by_isa):
     """What determinism_paths.py prints in a process of its own for each instruction set."""
-    found = {}
-    for isa in ISAS or [_core.isa_best()]:
-        environment = os.environ | {"SIMGRAFT_ISA": isa, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        run = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, env=environment)
-        assert run.returncode == 0, run.stderr[-4000:]
-        found[isa] = json.loads(run.stdout)
-        assert found[isa].pop("isa") == isa
+    found = bits_by_isa(ISAS or [_core.isa_best()], str(SCRIPT))
+    for isa, printed in found.items():
+        assert printed.pop("isa") == isa
     return found
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import simgraft
 from simgraft import _core
 from simgraft.events.columns import DILEPTON, ELECTRON_MASS, MUON_MASS
-from simgraft.events.generator import Generator, check_count, check_dtype, check_seed
+from simgraft.events.generator import Generator, Numbered, check_count, check_seed
 from simgraft.events.kernel import event_kernel
-from simgraft.events.sample import Events
 from simgraft.variables import Var
 
 __all__ = ["Dilepton", "radiator"]
@@ -402,12 +401,9 @@ class Dilepton(Generator):
         >>> scan["mup_E"]
         array([44. , 45.5, 47. ])
         """
-        n, seed, first = check_count("n", n), check_seed(seed), check_count("first", first)
-        values = np.empty((len(self.layout), n), check_dtype(dtype))
         if energy is not None:
-            energy = self._energies(energy, n, first)
-        self._fill(seed, first, values, num_threads or 0, energy)
-        return Events(self.layout, values, provenance=self._provenance(seed, first))
+            energy = self._energies(energy, check_count("n", n), check_count("first", first))
+        return self._make(n, seed, first, dtype, num_threads, energy)
 
     def kernel(self, seed, *, energy=None):
         """The generator as a :class:`simgraft.Kernel` from the number of an event to its columns.
@@ -439,32 +435,10 @@ class Dilepton(Generator):
             raise ValueError(f"energy: expected none with energy_spread = {self.energy_spread} GeV")
         window = self._window(low, high) if self.radiation else None
         return event_kernel(
-            _AtEnergies(self, check_seed(seed), window),
+            Numbered(self, check_seed(seed), ("energy",), (window,)),
             self.layout,
             type(self).__name__,
             conditions={"energy": Var("GeV", low, high, doc="energy of the collision")},
             version=simgraft.__version__,
             parameters={"seed": int(seed), "generator": repr(self)},
         )
-
-
-class _AtEnergies:
-    """Columns of events by number and energy, in any order: one call of the core for each run of consecutive numbers."""
-
-    def __init__(self, generator, seed, window):
-        self.generator, self.seed, self.window = generator, seed, window
-
-    def __call__(self, inputs):
-        wish, energy = np.asarray(inputs["event"]), np.ascontiguousarray(inputs["energy"], np.float64)
-        bad = np.flatnonzero((wish != np.floor(wish)) | (wish < 0))
-        if bad.size:
-            raise ValueError(f"event[{bad[0]}]: expected a whole number of at least 0, got {wish[bad[0]]:g}")
-        order = np.argsort(wish, kind="stable")
-        numbers = wish[order].astype(np.int64)
-        values = np.empty((len(self.generator.layout), numbers.size))
-        for run in np.split(np.arange(numbers.size), np.flatnonzero(np.diff(numbers) != 1) + 1):
-            if run.size:
-                part = np.empty((len(values), run.size))
-                self.generator._fill(self.seed, int(numbers[run[0]]), part, 1, energy[order[run]], self.window)
-                values[:, order[run]] = part
-        return dict(zip(self.generator.layout.names, values, strict=True))

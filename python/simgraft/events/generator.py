@@ -7,7 +7,7 @@ from simgraft.events.kernel import event_kernel
 from simgraft.events.sample import Events
 from simgraft.nn._params import Params
 
-__all__ = ["Generator", "check_count", "check_dtype", "check_seed"]
+__all__ = ["Generator", "Numbered", "check_count", "check_dtype", "check_seed"]
 
 
 def check_seed(seed):
@@ -34,12 +34,19 @@ def check_dtype(dtype):
 class Generator(Params):
     """A generator of events: subclasses give ``layout`` and ``_fill``.
 
-    ``_fill(seed, first, values, num_threads)`` puts the events first, first + 1, ... of a seed into `values`, a float32 or float64
-    array (n_columns, n), and returns their weights (n,) or None.
+    ``_fill(seed, first, values, num_threads, *given)`` puts the events first, first + 1, ... of a seed into `values`, a float32 or
+    float64 array (n_columns, n), and returns their weights (n,) or None; `given` is what the events are made for, if anything.
     """
 
     def _provenance(self, seed, first):
         return {"generator": repr(self), "simgraft": simgraft.__version__, "seed": seed, "first": first}
+
+    def _make(self, n, seed, first, dtype, num_threads, *given):
+        """Events of arguments of :meth:`generate`, `seed` and those before `given` checked."""
+        n, seed, first = check_count("n", n), check_seed(seed), check_count("first", first)
+        values = np.empty((len(self.layout), n), check_dtype(dtype))
+        weight = self._fill(seed, first, values, num_threads or 0, *given)
+        return Events(self.layout, values, weight=weight, provenance=self._provenance(seed, first))
 
     def generate(self, n, seed, *, first=0, dtype="float64", num_threads=None):
         """Events first, first + 1, ... first + n - 1 of a seed.
@@ -59,10 +66,7 @@ class Generator(Params):
         -------
         Events
         """
-        n, seed, first = check_count("n", n), check_seed(seed), check_count("first", first)
-        values = np.empty((len(self.layout), n), check_dtype(dtype))
-        weight = self._fill(seed, first, values, num_threads or 0)
-        return Events(self.layout, values, weight=weight, provenance=self._provenance(seed, first))
+        return self._make(n, seed, first, dtype, num_threads)
 
     def kernel(self, seed):
         """The generator as a :class:`simgraft.Kernel` from the number of an event to its columns.
@@ -77,7 +81,7 @@ class Generator(Params):
             Of the input ``event`` and one output for each column.
         """
         return event_kernel(
-            _Numbered(self, check_seed(seed)),
+            Numbered(self, check_seed(seed)),
             self.layout,
             type(self).__name__,
             version=simgraft.__version__,
@@ -85,25 +89,28 @@ class Generator(Params):
         )
 
 
-class _Numbered:
-    """Columns of events by their numbers, in any order: one call of the core for each run of consecutive numbers."""
+class Numbered:
+    """Columns of events by their numbers, in any order: one call of the core for each run of consecutive numbers.
 
-    def __init__(self, generator, seed):
-        self.generator, self.seed = generator, seed
+    Inputs of the names `conditions` go to ``_fill`` as arrays, event by event, and what is `shared` by all events after them.
+    """
+
+    def __init__(self, generator, seed, conditions=(), shared=()):
+        self.generator, self.seed, self.conditions, self.shared = generator, seed, conditions, shared
 
     def __call__(self, inputs):
         wish = np.asarray(inputs["event"])
         bad = np.flatnonzero((wish != np.floor(wish)) | (wish < 0))
         if bad.size:
             raise ValueError(f"event[{bad[0]}]: expected a whole number of at least 0, got {wish[bad[0]]:g}")
-        numbers, back = np.unique(wish.astype(np.int64), return_inverse=True)
+        order = np.argsort(wish, kind="stable")
+        numbers = wish[order].astype(np.int64)
+        given = [np.asarray(inputs[name], np.float64)[order] for name in self.conditions]
         values = np.empty((len(self.generator.layout), numbers.size))
         starts = np.flatnonzero(np.diff(numbers, prepend=-2) != 1)
         for start, stop in zip(starts, [*starts[1:], numbers.size], strict=True):
-            if start == 0 and stop == numbers.size:
-                self.generator._fill(self.seed, int(numbers[0]), values, 1)
-                break
             run = np.empty((len(values), stop - start))
-            self.generator._fill(self.seed, int(numbers[start]), run, 1)
-            values[:, start:stop] = run
-        return dict(zip(self.generator.layout.names, values[:, back], strict=True))
+            mine = (x[start:stop] for x in given)
+            self.generator._fill(self.seed, int(numbers[start]), run, 1, *mine, *self.shared)
+            values[:, order[start:stop]] = run
+        return dict(zip(self.generator.layout.names, values, strict=True))

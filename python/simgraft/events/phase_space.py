@@ -6,8 +6,7 @@ import numpy as np
 
 from simgraft import _core
 from simgraft.events.columns import Column, Layout
-from simgraft.events.generator import Generator, check_count, check_dtype, check_seed
-from simgraft.events.sample import Events
+from simgraft.events.generator import Generator, check_count, check_seed
 from simgraft.nn._params import Params
 
 __all__ = ["PhaseSpace", "RamboOnDiet"]
@@ -64,7 +63,8 @@ class PhaseSpace(Generator):
     Weights are at most 1. Raubold-Lynch: the product of the momenta of all two-body decays of the chain in units of a bound, as in
     GENBOD, TGenPhaseSpace and phasespace (F. James, Monte Carlo phase space, CERN 68-15). RAMBO: eq. 4.11 of Kleiss, Stirling &
     Ellis, doi:10.1016/0010-4655(86)90119-0, in units of a bound that follows from Minkowski's inequality for the sum of the momenta
-    and from the concavity of log v in the energy for the speeds.
+    and from the concavity of log v in the energy for the speeds. :meth:`generate` raises ValueError, naming the event, if none of
+    4,194,304 attempts at an unweighted event was accepted.
 
     Examples
     --------
@@ -98,6 +98,9 @@ class PhaseSpace(Generator):
     def _space(self, weighted=None):
         return self.mass, self.masses, METHODS[self.method], self.weighted if weighted is None else weighted
 
+    def _provenance(self, seed, first):
+        return super()._provenance(seed, first) | {"unit": self.unit}
+
     def _fill(self, seed, first, values, num_threads):
         weight = np.empty(values.shape[1], values.dtype) if self.weighted else None
         _core.phase_space(self._space(), seed, first, values, weight, num_threads)
@@ -108,36 +111,6 @@ class PhaseSpace(Generator):
         if events.layout != self.layout:
             raise ValueError(f"events: expected those of {self.layout.name} with these names, got {events!r}")
         return events.values.reshape(len(self.masses), 4, len(events))
-
-    def generate(self, n, seed, *, first=0, dtype="float64", num_threads=None):
-        """Events first, first + 1, ... first + n - 1 of a seed.
-
-        Parameters
-        ----------
-        n : int
-        seed : int
-            0 to 2**64 - 1.
-        first : int
-            Number of the first event. An event depends on the seed and its number alone.
-        dtype : {"float64", "float32"}
-        num_threads : int, optional
-            Default: OMP_NUM_THREADS, or all CPUs.
-
-        Returns
-        -------
-        Events
-            With ``weight`` (n,) in units of :attr:`unit` where they are weighted.
-
-        Raises
-        ------
-        ValueError
-            If none of 4,194,304 attempts at an unweighted event was accepted, naming the event.
-        """
-        n, seed, first = check_count("n", n), check_seed(seed), check_count("first", first)
-        values = np.empty((len(self.layout), n), check_dtype(dtype))
-        weight = self._fill(seed, first, values, num_threads or 0)
-        provenance = self._provenance(seed, first) | {"unit": self.unit}
-        return Events(self.layout, values, weight=weight, provenance=provenance)
 
     def volume(self, n=1_000_000, seed=0, *, num_threads=None):
         """Volume of phase space.

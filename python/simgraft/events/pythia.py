@@ -20,6 +20,7 @@ import numpy as np
 import simgraft
 from simgraft import _core
 from simgraft.events.columns import DILEPTON, TOP_PAIR
+from simgraft.events.generator import check_count, check_dtype, check_seed
 from simgraft.events.kernel import event_kernel
 from simgraft.events.sample import Events
 from simgraft.nn._params import Params
@@ -222,20 +223,16 @@ class _PythiaGenerator(Params):
         ImportError
             Without the packages of the extra ``events``.
         """
-        for name, value in (("n", n), ("first", first)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-                raise ValueError(f"{name}: expected an integer of at least 0, got {value!r}")
-        if dtype not in ("float64", "float32", np.float64, np.float32):
-            raise ValueError(f'dtype: expected "float64" or "float32", got {dtype!r}')
-        values, made, kept = self._numbers(np.arange(first, first + n), _seed(seed), dtype)
+        n, seed, first = check_count("n", n), check_seed(seed), check_count("first", first)
+        values, made, kept = self._numbers(np.arange(first, first + n), seed, check_dtype(dtype))
         return Events(
             self.layout,
             values,
             provenance={
                 "generator": repr(self),
                 "pythia": _version(),
-                "seed": int(seed),
-                "first": int(first),
+                "seed": seed,
+                "first": first,
                 "generated": made,
                 "selected": kept,
             },
@@ -261,7 +258,7 @@ class _PythiaGenerator(Params):
         >>> data = kernel.sample(numbers, out="top/", block_rows=1000, executor=pool)  # doctest: +SKIP
         """
         return event_kernel(
-            _Numbers(self, _seed(seed)),
+            _Numbers(self, check_seed(seed)),
             self.layout,
             type(self).__name__,
             version=f"{simgraft.__version__} with Pythia {_version()}",
@@ -308,12 +305,6 @@ class _Numbers:
             raise ValueError(f"event[{bad}] = {numbers[bad]}: expected whole numbers")
         values, *_ = self.generator._numbers(whole, self.seed, np.float64)
         return dict(zip(self.generator.layout.names, values, strict=True))
-
-
-def _seed(seed):
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 1 << 64:
-        raise ValueError(f"seed: expected an integer from 0 to 2**64 - 1, got {seed!r}")
-    return int(seed)
 
 
 def _version():

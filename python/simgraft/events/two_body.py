@@ -4,9 +4,8 @@ import numpy as np
 
 from simgraft import _core
 from simgraft.events.columns import TWO_BODY
-from simgraft.events.generator import Generator, check_count, check_dtype, check_seed
+from simgraft.events.generator import Generator
 from simgraft.events.laws import as_law, mass_code
-from simgraft.events.sample import Events
 
 __all__ = ["TwoBody"]
 
@@ -96,7 +95,4 @@ class TwoBody(Generator):
         >>> pair.generate(3, seed=1, mass=np.array([4.0, 6.0, 8.0]))["E1"]
         array([2., 3., 4.])
         """
-        n, seed, first = check_count("n", n), check_seed(seed), check_count("first", first)
-        values = np.empty((len(self.layout), n), check_dtype(dtype))
-        self._fill(seed, first, values, num_threads or 0, mass)
-        return Events(self.layout, values, provenance=self._provenance(seed, first))
+        return self._make(n, seed, first, dtype, num_threads, mass)

@@ -8,6 +8,7 @@ import numpy as np
 
 from simgraft import _core
 from simgraft.events.columns import DILEPTON, TOP_PAIR, TWO_BODY
+from simgraft.events.generator import check_dtype
 from simgraft.events.pythia import _Objects
 from simgraft.events.sample import Events
 
@@ -84,8 +85,7 @@ def sound_blocks(path, layout, parts, source, others, dtype):
     """The events of parts, as far as they are sound."""
     if others not in ("raise", "drop"):
         raise ValueError(f'others: expected "raise" or "drop", got {others!r}')
-    if dtype not in ("float64", "float32", np.float64, np.float32):
-        raise ValueError(f'dtype: expected "float64" or "float32", got {dtype!r}')
+    dtype = check_dtype(dtype)
     empty = True
     for part in parts:
         problem = part.problem
