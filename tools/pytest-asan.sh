@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the core Python tests on the sanitizer build in $1. CPython itself leaks by design: leaks are looked for in the C tests.
+# Runs the Python tests of what is in C on the sanitizer build in $1. CPython itself leaks by design: leaks are looked for in the C tests.
 set -eu
 build=$1
 work=$(mktemp -d)
@@ -31,4 +31,4 @@ export PYTHONPATH="$work" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=
 # libstdc++ too: the sanitizer looks for __cxa_throw when it starts, before any extension brings it.
 export LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so) $(gcc -print-file-name=libstdc++.so.6)"
 "$BIN/python" -c 'import simgraft, sys; assert simgraft.__file__.startswith(sys.argv[1]), simgraft.__file__' "$work"
-"$BIN/python" -m pytest -q -p no:cacheprovider -m "not slow and not no_asan" tests/base tests/nn tests/store tests/surrogate
+"$BIN/python" -m pytest -q -p no:cacheprovider -m "not slow and not no_asan" tests/base tests/nn tests/metrics tests/store tests/surrogate tests/events

@@ -115,6 +115,21 @@ def worst_of(name, n, dtype, count, isa):
     return ulp_error(y, exact).max()
 
 
+TURN = {"sin_turn": np.sin, "cos_turn": np.cos}
+
+
+def worst_of_turn(name, dtype, n, isa):
+    """Largest error of sin or cos of x turns, |x| <= 1/2, in units of the last place of 1."""
+    x = np.random.default_rng(1).uniform(-0.5, 0.5, n).astype(dtype)
+    _core.isa_set(isa)
+    try:
+        y = _core.vmath(name, x)
+    finally:
+        _core.isa_set("auto")
+    exact = TURN[name](2 * np.longdouble("3.14159265358979323846264338328") * x.astype(np.longdouble))
+    return float(np.abs(y.astype(np.longdouble) - exact).max() / np.finfo(dtype).eps)
+
+
 def main():
     isas = ["portable", "v2", "v3", "v4"]
     isas = isas[: isas.index(_core.isa_best()) + 1]
@@ -125,7 +140,8 @@ def main():
     print("v3 and v4 give the same bits. portable and v2 have no fused multiply-add and differ in the last place.\n")
     print("Contract of every function: NaN gives NaN, poles and overflow give infinities, a result below the smallest normal number is\n"
           "0 for exp, sigmoid and softplus. sin and cos take |x| <= 1e4 (float) or 1e6 (double) and give NaN beyond. log takes\n"
-          "denormal arguments. The bounds that tests hold are in `tests/base/test_vmath.py`.\n")
+          "denormal arguments. sin_turn and cos_turn take turns, |x| <= 1/2; their errors are in units of the last place of 1.\n"
+          "The bounds that tests hold are in `tests/base/test_vmath.py`.\n")
     for dtype in (np.float32, np.float64):
         print(f"## {np.dtype(dtype).name}\n")
         print("| function | " + " | ".join(isas) + " |")
@@ -133,6 +149,8 @@ def main():
         for name in REFERENCE:
             n = 300_000 if name != "erf" else 3_000
             print(f"| {name} | " + " | ".join(f"{worst(name, dtype, n, isa)[0]:.2f}" for isa in isas) + " |")
+        for name in TURN:
+            print(f"| {name} | " + " | ".join(f"{worst_of_turn(name, dtype, 300_000, isa):.2f}" for isa in isas) + " |")
         for n in ROOTS:
             print(f"| x^(1/{n}) | " + " | ".join(f"{worst_of('root', n, dtype, 300_000, isa):.2f}" for isa in isas) + " |")
         for n in POWERS:

@@ -34,7 +34,7 @@ def cosines(asymmetry, n, seed):
 def radiated_masses(n, seed, mass, width):
     """Masses of pairs after radiation, drawn from the radiator times a Breit-Wigner of this mass and width."""
     edges = np.concatenate([[0.0], np.geomspace(1e-9, 0.3, 4000)])
-    share = np.cumsum(analyses._radiated_share(edges, ENERGY**2, mass, width))
+    share = np.cumsum(analyses.radiated_share(edges, ENERGY, mass, width))
     rng = np.random.default_rng(seed)
     place = np.searchsorted(share / share[-1], rng.uniform(size=n))
     return ENERGY * np.sqrt(1 - rng.uniform(edges[place], edges[place + 1]))

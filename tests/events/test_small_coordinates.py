@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simgraft.events import DILEPTON, TWO_BODY, Events, Layout, flows, models
+from simgraft.events import DILEPTON, TWO_BODY, Dilepton, Events, Layout, flows, models
 from simgraft.events.small_coordinates import DileptonCoordinates, TwoBodyCoordinates, boost
 
 MASSES = np.array([0.00051099895, 0.1056583755])
@@ -144,6 +144,14 @@ def test_soft_radiation_follows_its_power_law_below_what_columns_tell(radiating)
             expected = (t / 0.7) ** 0.3
             width = 4 * np.sqrt(expected * (1 / 8000 + 1 / 40_000))
             assert np.mean(x < 1.0001 * t) == pytest.approx(expected, abs=width + 0.01)
+
+
+def test_radiation_as_soft_as_it_likes_is_learnt():
+    """Our generator's shares reach far below 1e-30, where P(1 - x < t) of a beam is t^0.054."""
+    events = Dilepton(energy=91.19, radiation="alpha2").generate(6000, seed=1)
+    made = small(DileptonCoordinates(sqrt_s=91.19)).fit(events, seed=1).sample(6000, seed=2)
+    told = [np.mean(1 - e.values[[0, 4, 8, 12]].sum(axis=0) / 91.19 > 1e-10) for e in (events, made)]
+    assert abs(told[0] - told[1]) < 4 * np.sqrt(2 * 0.25 / 6000)
 
 
 def test_born_pairs_have_all_the_energy_and_the_generator_asymmetry():

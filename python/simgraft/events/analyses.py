@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simgraft.events.columns import DILEPTON, ELECTRON_MASS
+from simgraft.events.dilepton import Dilepton, radiator
 from simgraft.events.observables import composites, four_momentum
 from simgraft.events.sample import Events
 
@@ -17,8 +18,8 @@ __all__ = [
     "fit_top_peak", "forward_backward", "lepton_pair", "reconstruct_top", "pull",
 ]  # fmt: skip
 
-# e+ e- -> mu+ mu-: the scheme of the notes to the Born cross section, alpha(MZ) and the effective mixing angle.
-ALPHA, ALPHA_MZ, SIN2 = 1 / 137.035999, 1 / 128.9, 0.2315
+ALPHA = 1 / 137.035999  # of soft photons
+LINESHAPE_BINS = np.concatenate([[0.0], np.geomspace(1e-5, 0.2, 44)])  # of the radiated share x = 1 - m_ll^2/s
 Z_MASS, Z_WIDTH, W_MASS = 91.1876, 2.4952, 80.4  # GeV
 
 
@@ -211,36 +212,16 @@ def forward_backward(cosine):
     return value, float(1 / np.sqrt(np.sum((ratio / (1 + value * ratio)) ** 2)))
 
 
-def _born(s, mass, width):
-    """Born cross section of e+ e- -> mu+ mu- up to a constant, at s [GeV2]."""
-    v, a = -0.5 + 2 * SIN2, -0.5
-    chi = s / (s - mass**2 + 1j * mass * width) / (4 * SIN2 * (1 - SIN2))
-    return (1 + 2 * v * v * chi.real + (v * v + a * a) ** 2 * np.abs(chi) ** 2) / s
-
-
-def _radiated_share(edges, s, mass, width, nodes=12):
-    """Cross section with radiated share x of s in each bin of x: radiator times Born cross section at s (1 - x).
-
-    The radiator to O(alpha^2), exponentiated: Kuraev & Fadin (1985); Nicrosini & Trentadue (1987, doi:10.1016/0370-2693(87)90819-7).
-    """
-    log = np.log(s / ELECTRON_MASS**2)
-    beta = 2 * ALPHA / np.pi * (log - 1)
-    delta = ALPHA / np.pi * (1.5 * log + np.pi**2 / 3 - 2)
-    delta += (ALPHA / np.pi) ** 2 * (9 / 8 - np.pi**2 / 3) * log**2
+def radiated_share(edges, energy, mass, width, nodes=12):
+    """Cross section [nb] of e+ e- -> mu+ mu- with radiated share x of s in each bin of x: radiator times Born at s (1 - x)."""
+    beta = 2 * ALPHA / np.pi * (2 * np.log(energy / ELECTRON_MASS) - 1)
     point, weight = np.polynomial.legendre.leggauss(nodes)
     # t = x^beta takes the soft singularity: beta x^(beta - 1) dx = dt.
     t = edges**beta
     middle, half = 0.5 * (t[1:] + t[:-1]), 0.5 * np.diff(t)
     x = (middle[:, None] + half[:, None] * point) ** (1 / beta)
-    hard = -beta / 2 * (2 - x)
-    hard += beta**2 / 8 * ((2 - x) * (3 * np.log1p(-x) - 4 * np.log(x)) - 4 * np.log1p(-x) / x - 6 + x)
-    density = 1 + delta + hard * x ** (1 - beta) / beta
-    return (density * _born(s * (1 - x), mass, width) * weight).sum(axis=1) * half
-
-
-def lineshape_bins(s):
-    """Bins of the radiated share x = 1 - m_ll^2/s of a lineshape fit: none below 1e-5, then logarithmic."""
-    return np.concatenate([[0.0], np.geomspace(1e-5, 0.2, 44)])
+    born, _ = Dilepton(energy, flavours=("mu",), mass=mass, width=width).cross_section(energy * np.sqrt(1 - x))
+    return (radiator(x, energy) * x ** (1 - beta) / beta * born * weight).sum(axis=1) * half
 
 
 def fit_lineshape(mass_ll, energy):
@@ -260,14 +241,13 @@ def fit_lineshape(mass_ll, energy):
 
     Notes
     -----
-    A relativistic Breit-Wigner (fixed width) with photon and interference, times the radiator in x = 1 - m^2/s. Radiation scans the
-    lineshape below the energy of the beams: the spectrum falls off as the resonance does.
+    The Born cross-section of :class:`Dilepton` (fixed width, with photon and interference) times its :func:`radiator` of second order in
+    x = 1 - m^2/s. Radiation scans the lineshape below the energy of the beams: the spectrum falls off as the resonance does.
     """
-    s = energy**2
-    edges = lineshape_bins(s)
-    counts = np.histogram(np.clip(1 - mass_ll**2 / s, 0, None), edges)[0]
+    edges = LINESHAPE_BINS
+    counts = np.histogram(np.clip(1 - (mass_ll / energy) ** 2, 0, None), edges)[0]
     return fit_bins(
-        counts, lambda p: _radiated_share(edges, s, p[0], abs(p[1])), [Z_MASS, Z_WIDTH], ["mass", "width"], [0.1, 0.2]
+        counts, lambda p: radiated_share(edges, energy, p[0], abs(p[1])), [Z_MASS, Z_WIDTH], ["mass", "width"], [0.1, 0.2]
     )
 
 

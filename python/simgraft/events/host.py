@@ -145,7 +145,7 @@ class DileptonAnalysis(_Analysis):
             hard = np.mean(mass < 0.99 * self.energy)
             found |= {"Z_mass": fit["mass"], "Z_width": fit["width"]}
             found["radiative_share"] = (hard, np.sqrt(hard * (1 - hard) / n))
-            edges = analyses.lineshape_bins(self.energy**2)
+            edges = analyses.LINESHAPE_BINS
             radiated = np.clip(1 - (mass / self.energy) ** 2, 0, None)
             fields["radiated"], fields["radiated_error"] = spectrum(radiated, edges)
         fields = _scalars(found) | fields

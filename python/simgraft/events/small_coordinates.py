@@ -9,6 +9,7 @@ from simgraft.events.models import uniform
 __all__ = ["DileptonCoordinates", "TwoBodyCoordinates"]
 
 _SOFT = (0x65766D00 << 32) + 6  # stream of random numbers
+_SOFTEST = 1e-300  # least 1 - x whose logarithm is taken
 _NO_RECOIL = 1e-5  # 1 - pT^2 / pT_max^2 below this is one massless photon, within float32 columns
 
 
@@ -240,8 +241,8 @@ class DileptonCoordinates(Coordinates):
         least = np.minimum((pt / roots) ** 2 / np.maximum(np.maximum(one, two), nothing), 1)
         x1 = np.where(hard, np.maximum(one, np.where(one < two, least, nothing)), x1)
         x2 = np.where(hard, np.maximum(two, np.where(one < two, nothing, least)), x2)
-        a, b = np.log(np.maximum(x1, 1e-30)), np.log(np.maximum(x2, 1e-30))
-        ratio = np.where(hard, np.clip((pt / roots) ** 2 * np.exp(-a - b), 1e-12, 1), 0)
+        a, b = np.log(np.maximum(x1, _SOFTEST)), np.log(np.maximum(x2, _SOFTEST))
+        ratio = np.clip((pt / roots) ** 2 * np.exp(np.where(hard, -a - b, 0)), 1e-12, 1) * hard
         # Below _NO_RECOIL columns do not tell the rest from rounding: spread evenly.
         rest = np.where(1 - ratio < _NO_RECOIL, _NO_RECOIL * even[2], 1 - ratio)
         share = np.exp(a) + np.exp(b) - rest * np.exp(a + b)

@@ -10,7 +10,7 @@ import numpy as np
 
 from simgraft import sampling
 from simgraft.events import chain, flows, host, models
-from simgraft.events.analyses import lineshape_bins
+from simgraft.events.analyses import LINESHAPE_BINS
 from simgraft.events.columns import DILEPTON, TOP_PAIR, TWO_BODY
 from simgraft.events.sample import Events
 from simgraft.events.dilepton import Dilepton
@@ -326,7 +326,7 @@ def cases(found, sizes, quick):
     """
     recipe = "quick" if quick else "full"
     angle = {"cos_theta": (np.linspace(-1, 1, 21), "cos theta* of the negative lepton", False)}
-    radiated = {"radiated": (lineshape_bins(Z_ENERGY**2), "radiated share 1 - m_ll^2 / s", True)}
+    radiated = {"radiated": (LINESHAPE_BINS, "radiated share 1 - m_ll^2 / s", True)}
     found_cases = [
         Case(
             "two-body decay", "toy", Truth("our generator", "our generator", decays()), host.DecayAnalysis,
@@ -339,7 +339,7 @@ def cases(found, sizes, quick):
     ]  # fmt: skip
     radiative, top = found.radiating_pairs(), found.top_pairs(quick)
     real, ours = top.name == "Pythia 8", radiative.name != "Pythia 8"
-    softest = 1e-18 if ours else 1e-10
+    softest = 0.0 if ours else 1e-10
     found_cases += [
         Case(
             "e+ e- to lepton pairs, Born", "z_born", Truth("our generator", "our generator", Dilepton(energy=Z_ENERGY)), lambda n: host.DileptonAnalysis(n, energy=Z_ENERGY),
