@@ -20,23 +20,14 @@ from pathlib import Path
 import numpy as np
 
 from simgraft import metrics
-from simgraft.events import DILEPTON, TOP_PAIR, TWO_BODY, Events, flows, models, observables
-from simgraft.events.small_coordinates import TwoBodyCoordinates
+from simgraft.events import DILEPTON, TOP_PAIR, TWO_BODY, Events, TwoBody, Uniform, flows, models, observables
 
 LATENT = {TWO_BODY: 5, DILEPTON: 20, TOP_PAIR: 20}
 
 
-def decays(n, seed):
-    u = np.random.default_rng(seed).random((4, n))
-    x = np.zeros((n, 8))
-    x[:, 0], x[:, 4], x[:, 5] = 91.2, 1 + 19 * u[0], 5 + 25 * u[1]
-    x[:, 6], x[:, 7] = 2 * u[2] - 1, np.pi * (2 * u[3] - 1)
-    return Events(TWO_BODY, TwoBodyCoordinates().decode(np.zeros(n, int), x, None, {})[0])
-
-
 def truth(task, n, data):
     if task == "toy":
-        return decays(n, 1)
+        return TwoBody(mass=91.2, m1=Uniform(1.0, 20.0), m2=Uniform(5.0, 30.0)).generate(n, seed=1)
     if task == "ttbar":
         with np.load(data) as file:
             return Events.from_rows(TOP_PAIR, file["X"][:n].astype(np.float64))
