@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the Python tests of what is in C on the sanitizer build in $1. CPython itself leaks by design: leaks are looked for in the C tests.
+# Runs the Python tests of the workshop and of events on the sanitizer build in $1. CPython itself leaks by design: leaks are looked for in the C tests.
 set -eu
 build=$1
 work=$(mktemp -d)

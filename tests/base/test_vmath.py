@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from vmath_accuracy import POWERS, REFERENCE, ROOTS, SINCOS_MAX, points, ulp_error, worst, worst_of
+from vmath_accuracy import POWERS, REFERENCE, ROOTS, SINCOS_MAX, TURN, points, ulp_error, worst, worst_of, worst_of_turn
 
 from simgraft import _core
 
@@ -172,18 +172,16 @@ def test_angle_on_the_axes_and_of_nothing(dtype, isa):
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("dtype", TYPES)
 def test_sin_and_cos_of_a_turn_are_good_to_rounding_near_one(dtype, isa):
-    _core.isa_set(isa)
     rng = np.random.default_rng(5)
     edges = [0.0, -0.0, 0.25, -0.25, 0.5, -0.5, np.finfo(dtype).tiny]
     x = np.concatenate([rng.uniform(-0.5, 0.5, 50_000), edges]).astype(dtype)
-    turn = 2 * np.longdouble("3.14159265358979323846264338328") * x.astype(np.longdouble)
     # In eps, the ulp of 1, at worst, for the cosine polynomial 1 + z (c1 + z (c2 + ...)), z <= 1/16, c1 = -19.7, c2 = 65: the result
     # 1/4; c1 and the sum below it 1/2 each (half an ulp of 16 .. 32 times z); c2 and its sum 0.2; z 1/4 (half its ulp, 1/64, times
     # 16); w 0.4 (1/16 times 2 pi). The sine polynomial w (6.3 - 41 z + ...) likewise: 1/2, twice 1/2, twice 1/4, 0.2 and 0.3.
     # Without FMA every product rounds too: the first 1/2, the others together less.
-    limit = (2.5 if isa in ("v3", "v4") else 3.5) * np.finfo(dtype).eps
-    for name, reference in (("sin_turn", np.sin), ("cos_turn", np.cos)):
-        assert np.abs(_core.vmath(name, x).astype(np.longdouble) - reference(turn)).max() <= limit
+    for name in TURN:
+        assert worst_of_turn(name, x, isa) <= (2.5 if isa in ("v3", "v4") else 3.5)
+    _core.isa_set(isa)
     ends = np.array([0.0, 0.25, -0.25], dtype)
     np.testing.assert_array_equal(_core.vmath("sin_turn", ends)[1:], [1, -1])
     np.testing.assert_array_equal(_core.vmath("cos_turn", ends), _core.vmath("cos_turn", -ends))

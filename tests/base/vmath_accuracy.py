@@ -51,6 +51,7 @@ REFERENCE = {
     "atan": _wide(np.arctan, mpmath.atan),
     "erf": _erf,
 }
+TURN = {"sin_turn": np.sin, "cos_turn": np.cos}
 ROOTS = (2, 3, 4, 5, 6, 7, 8, 10, 16)
 POWERS = (2, 3, 4, 5, 8, 16, -1, -3)
 SINCOS_MAX = {np.float32: 1e4, np.float64: 1e6}
@@ -91,14 +92,18 @@ def points(name, dtype, n, seed=1):
     return x.astype(dtype)
 
 
+def _vmath(isa, *arguments):
+    _core.isa_set(isa)
+    try:
+        return _core.vmath(*arguments)
+    finally:
+        _core.isa_set("auto")
+
+
 def worst(name, dtype, n, isa, seed=1):
     """Largest error [ulp] of a function over n points per region, and where."""
     x = points(name, dtype, n, seed)
-    _core.isa_set(isa)
-    try:
-        error = ulp_error(_core.vmath(name, x), REFERENCE[name](x))
-    finally:
-        _core.isa_set("auto")
+    error = ulp_error(_vmath(isa, name, x), REFERENCE[name](x))
     assert not np.isnan(error).any(), (name, x[np.isnan(error)][:3])
     return error.max(), x[error.argmax()]
 
@@ -106,28 +111,15 @@ def worst(name, dtype, n, isa, seed=1):
 def worst_of(name, n, dtype, count, isa):
     """Largest error [ulp] of x^n ("powi") or x^(1/n) ("root")."""
     x = points(name, dtype, count)
-    _core.isa_set(isa)
-    try:
-        y = _core.vmath(name, x, n)
-    finally:
-        _core.isa_set("auto")
+    y = _vmath(isa, name, x, n)
     exact = x.astype(np.longdouble) ** (np.longdouble(n) if name == "powi" else 1 / np.longdouble(n))
     return ulp_error(y, exact).max()
 
 
-TURN = {"sin_turn": np.sin, "cos_turn": np.cos}
-
-
-def worst_of_turn(name, dtype, n, isa):
-    """Largest error of sin or cos of x turns, |x| <= 1/2, in units of the last place of 1."""
-    x = np.random.default_rng(1).uniform(-0.5, 0.5, n).astype(dtype)
-    _core.isa_set(isa)
-    try:
-        y = _core.vmath(name, x)
-    finally:
-        _core.isa_set("auto")
+def worst_of_turn(name, x, isa):
+    """Largest error of the sine or cosine of x turns, in units of the last place of 1."""
     exact = TURN[name](2 * np.longdouble("3.14159265358979323846264338328") * x.astype(np.longdouble))
-    return float(np.abs(y.astype(np.longdouble) - exact).max() / np.finfo(dtype).eps)
+    return float(np.abs(_vmath(isa, name, x).astype(np.longdouble) - exact).max() / np.finfo(x.dtype).eps)
 
 
 def main():
@@ -149,8 +141,9 @@ def main():
         for name in REFERENCE:
             n = 300_000 if name != "erf" else 3_000
             print(f"| {name} | " + " | ".join(f"{worst(name, dtype, n, isa)[0]:.2f}" for isa in isas) + " |")
+        x = np.random.default_rng(1).uniform(-0.5, 0.5, 300_000).astype(dtype)
         for name in TURN:
-            print(f"| {name} | " + " | ".join(f"{worst_of_turn(name, dtype, 300_000, isa):.2f}" for isa in isas) + " |")
+            print(f"| {name} | " + " | ".join(f"{worst_of_turn(name, x, isa):.2f}" for isa in isas) + " |")
         for n in ROOTS:
             print(f"| x^(1/{n}) | " + " | ".join(f"{worst_of('root', n, dtype, 300_000, isa):.2f}" for isa in isas) + " |")
         for n in POWERS:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import simgraft as sg
-from simgraft.events import DILEPTON, TOP_PAIR, TWO_BODY, Events, analyses, host, kernel
+from simgraft.events import DILEPTON, TOP_PAIR, TWO_BODY, Dilepton, Events, analyses, host, kernel
 
 ENERGY = 91.19  # GeV
 
@@ -32,12 +32,10 @@ def cosines(asymmetry, n, seed):
 
 
 def radiated_masses(n, seed, mass, width):
-    """Masses of pairs after radiation, drawn from the radiator times a Breit-Wigner of this mass and width."""
-    edges = np.concatenate([[0.0], np.geomspace(1e-9, 0.3, 4000)])
-    share = np.cumsum(analyses.radiated_share(edges, ENERGY, mass, width))
-    rng = np.random.default_rng(seed)
-    place = np.searchsorted(share / share[-1], rng.uniform(size=n))
-    return ENERGY * np.sqrt(1 - rng.uniform(edges[place], edges[place + 1]))
+    """Masses of pairs after radiation, of a Z of this mass and width."""
+    generator = Dilepton(ENERGY, flavours=("mu",), mass=mass, width=width, radiation="alpha2")
+    minus, plus = analyses.lepton_pair(generator.generate(n, seed))
+    return analyses._mass(minus + plus)
 
 
 @pytest.mark.parametrize("boost", [0.0, 0.4])

@@ -212,7 +212,7 @@ def forward_backward(cosine):
     return value, float(1 / np.sqrt(np.sum((ratio / (1 + value * ratio)) ** 2)))
 
 
-def radiated_share(edges, energy, mass, width, nodes=12):
+def _radiated_share(edges, energy, mass, width, nodes=12):
     """Cross section [nb] of e+ e- -> mu+ mu- with radiated share x of s in each bin of x: radiator times Born at s (1 - x)."""
     beta = 2 * ALPHA / np.pi * (2 * np.log(energy / ELECTRON_MASS) - 1)
     point, weight = np.polynomial.legendre.leggauss(nodes)
@@ -247,7 +247,7 @@ def fit_lineshape(mass_ll, energy):
     edges = LINESHAPE_BINS
     counts = np.histogram(np.clip(1 - (mass_ll / energy) ** 2, 0, None), edges)[0]
     return fit_bins(
-        counts, lambda p: radiated_share(edges, energy, p[0], abs(p[1])), [Z_MASS, Z_WIDTH], ["mass", "width"], [0.1, 0.2]
+        counts, lambda p: _radiated_share(edges, energy, p[0], abs(p[1])), [Z_MASS, Z_WIDTH], ["mass", "width"], [0.1, 0.2]
     )
 
 

@@ -42,7 +42,7 @@ class Generator(Params):
         return {"generator": repr(self), "simgraft": simgraft.__version__, "seed": seed, "first": first}
 
     def _make(self, n, seed, first, dtype, num_threads, *given):
-        """Events of arguments of :meth:`generate`, `seed` and those before `given` checked."""
+        """Check the arguments of :meth:`generate` and make its events."""
         n, seed, first = check_count("n", n), check_seed(seed), check_count("first", first)
         values = np.empty((len(self.layout), n), check_dtype(dtype))
         weight = self._fill(seed, first, values, num_threads or 0, *given)
@@ -103,14 +103,18 @@ class Numbered:
         bad = np.flatnonzero((wish != np.floor(wish)) | (wish < 0))
         if bad.size:
             raise ValueError(f"event[{bad[0]}]: expected a whole number of at least 0, got {wish[bad[0]]:g}")
-        order = np.argsort(wish, kind="stable")
-        numbers = wish[order].astype(np.int64)
-        given = [np.asarray(inputs[name], np.float64)[order] for name in self.conditions]
+        if self.conditions:  # in which events of one number can differ
+            order = np.argsort(wish, kind="stable")
+            numbers, back = wish[order].astype(np.int64), np.argsort(order)
+            given = [np.asarray(inputs[name], np.float64)[order] for name in self.conditions]
+        else:
+            numbers, back = np.unique(wish.astype(np.int64), return_inverse=True)
+            given = []
         values = np.empty((len(self.generator.layout), numbers.size))
         starts = np.flatnonzero(np.diff(numbers, prepend=-2) != 1)
         for start, stop in zip(starts, [*starts[1:], numbers.size], strict=True):
             run = np.empty((len(values), stop - start))
             mine = (x[start:stop] for x in given)
             self.generator._fill(self.seed, int(numbers[start]), run, 1, *mine, *self.shared)
-            values[:, order[start:stop]] = run
-        return dict(zip(self.generator.layout.names, values, strict=True))
+            values[:, start:stop] = run
+        return dict(zip(self.generator.layout.names, values[:, back], strict=True))
