@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
-from simgraft.events import judge, sources, study  # noqa: E402
+from simgraft.events import TWO_BODY, Events, judge, sources, study  # noqa: E402
 
 TINY = sources.Sizes(
     train=1000, unseen=800, top_train=600, top_unseen=400, judged=400, baseline_train=400, autoencoder=1, adversarial=1,
@@ -57,3 +58,18 @@ def test_quick_study_passes_its_gates(tmp_path, data_dir):
     trial = study.run(tmp_path, quick=True, data=data_dir)
     assert {"toy_best_auc", "z_best_auc", "two_body_mass_shell_max"} <= {gate.name for gate in trial.gates_}
     assert [str(gate) for gate in trial.gates_ if not gate.passed] == []
+
+
+@pytest.mark.parametrize(("provenance", "made"), [({}, 400), ({"selected": 1000}, 1000)])
+def test_time_of_an_event_counts_all_that_was_made(provenance, made, monkeypatch):
+    """Pythia makes whole batches: events beyond those asked for are no waste of its time."""
+    clock = [0.0]
+
+    class Generator:
+        def generate(self, n, seed, num_threads):
+            assert n == 400
+            clock[0] += 1.0
+            return Events(TWO_BODY, np.zeros((10, n)), provenance=provenance)
+
+    monkeypatch.setattr(sources.time, "thread_time", lambda: clock[0])
+    assert sources.seconds_per_event(Generator(), seed=1) == 1 / made
